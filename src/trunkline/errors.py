@@ -1,0 +1,80 @@
+"""The one tree of errors that Trunkline raises on purpose.
+
+Every message names the value, the rule it breaks, and the place (a path inside a document, a file,
+a digest). The command line prints the message of any `TrunklineError` and exits with status 2;
+anything else that escapes is a bug.
+"""
+
+from __future__ import annotations
+
+
+class TrunklineError(Exception):
+    """Base of every error that Trunkline raises on purpose."""
+
+
+class DocumentError(TrunklineError, ValueError):
+    """A document that cannot be used.
+
+    Attributes:
+        path: where in the document, as a JSON path (`$.models[3].blocks[0]`).
+        problem: what is wrong there, without the path.
+        source: the file it came from, or None for a dict.
+    """
+
+    def __init__(self, path: str, problem: str, source: str | None = None) -> None:
+        self.path = path
+        self.problem = problem
+        self.source = source
+        where = f"{source}: " if source else ""
+        super().__init__(f"{where}{path}: {problem}")
+
+
+class PlanningError(TrunklineError):
+    """A planner cannot answer what it was asked."""
+
+
+class UnknownMethodError(PlanningError, ValueError):
+    """No method of that name exists for this kind of problem."""
+
+
+class UnsupportedProblemError(PlanningError, ValueError):
+    """The method exists but does not cover this problem (its structure, its size, or a field)."""
+
+
+class StoreError(TrunklineError):
+    """Something is wrong with a store, or with what was to be put in it."""
+
+
+class NotInStoreError(StoreError, KeyError):
+    """No such model or block in the store."""
+
+    def __str__(self) -> str:  # KeyError would show the repr
+        return str(self.args[0])
+
+
+class StoreBusyError(StoreError):
+    """Another process holds the store's lock."""
+
+
+class WeightsFormatError(StoreError, ValueError):
+    """A weights file that is not what its format demands (or is a format that is refused)."""
+
+
+class CorruptBlobError(StoreError):
+    """A blob whose length or content does not match its digest."""
+
+
+class ArchitectureError(TrunklineError, ValueError):
+    """Weights and architecture do not fit, or an architecture cannot be built."""
+
+
+class MemoryBudgetError(TrunklineError):
+    """A model does not fit in the memory budget."""
+
+
+class ProfileError(TrunklineError):
+    """A profile lacks what is asked of it, or a measurement failed."""
+
+
+class InputError(TrunklineError, ValueError):
+    """An input (a tensor file, a list of tasks, an option) that cannot be used."""

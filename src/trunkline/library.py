@@ -1,0 +1,245 @@
+"""Which model holds which parameter block, and what follows from it.
+
+A *parameter block* (PartialLoading, Section III-B) is a set of parameters that is moved as a whole:
+here the tensors of one leaf module. A block held by more than one model is *shared* (Definition 1).
+Two blocks of one id are one block, so whoever names blocks by the digest of their content gets
+sharing for nothing.
+
+Everything derived here depends on the incidence "model holds block" and on the blocks' sizes alone,
+never on the order in which models or blocks were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterBlock:
+    """A set of parameters that is moved as a whole: its id and its size in bytes."""
+
+    id: str
+    bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as the library sees it: an id and the ids of its blocks, in execution order."""
+
+    id: str
+    blocks: tuple[str, ...]
+
+
+class ModelLibrary:
+    """Models and the parameter blocks they hold.
+
+    Args:
+        blocks: size in bytes of each block, by id.
+        models: the models; each names blocks that exist, a block named twice counts once.
+
+    Raises:
+        ValueError: two models of one id, or a model that names a block that does not exist.
+    """
+
+    def __init__(self, blocks: Mapping[str, float], models: Iterable[Model]) -> None:
+        self.blocks: dict[str, float] = dict(blocks)
+        self.models: tuple[Model, ...] = tuple(models)
+        self._index = {model.id: i for i, model in enumerate(self.models)}
+        if len(self._index) != len(self.models):
+            ids = [model.id for model in self.models]
+            twice = next(one for one in ids if ids.count(one) > 1)
+            raise ValueError(f"two models have the id {twice!r}")
+        for model in self.models:
+            for block in model.blocks:
+                if block not in self.blocks:
+                    raise ValueError(f"model {model.id!r} names no block {block!r}")
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self.models)
+
+    def __getitem__(self, model_id: str) -> Model:
+        return self.models[self._index[model_id]]
+
+    def index(self, model_id: str) -> int:
+        """The position of a model in `models` (KeyError if it is not there)."""
+        return self._index[model_id]
+
+    @cached_property
+    def block_sets(self) -> tuple[frozenset[str], ...]:
+        """The set of block ids of each model, in the order of `models`."""
+        return tuple(frozenset(model.blocks) for model in self.models)
+
+    @cached_property
+    def model_bytes(self) -> tuple[float, ...]:
+        """The bytes of each model loaded whole, in the order of `models`."""
+        return tuple(self.bytes_of(blocks) for blocks in self.block_sets)
+
+    @cached_property
+    def distinct_bytes(self) -> float:
+        """The bytes of all blocks that some model holds, each counted once."""
+        return self.bytes_of(frozenset().union(*self.block_sets))
+
+    def bytes_of(self, blocks: Iterable[str]) -> float:
+        """Total bytes of a set of blocks (summed by increasing id, so that order never shows)."""
+        return sum(self.blocks[b] for b in sorted(blocks))
+
+    @cached_property
+    def sharing_matrix(self) -> NDArray[np.float64]:
+        """Bytes that models i and j have in common: shape (models, models), bytes.
+
+        The diagonal is each model's own size, so `matrix[i, i] - matrix[i, j]` is what must be
+        loaded when model i follows model j (PartialLoading, equation (8)).
+        """
+        groups = self.merged
+        incidence = np.zeros((len(self.models), len(groups)))
+        for column, group in enumerate(groups):
+            incidence[list(group.models), column] = 1.0
+        sizes = np.array([group.bytes for group in groups])
+        matrix: NDArray[np.float64] = (incidence * sizes) @ incidence.T
+        return matrix
+
+    @cached_property
+    def merged(self) -> tuple[BlockGroup, ...]:
+        """Blocks with equal model sets, merged; blocks that no model holds and empty ones dropped.
+
+        Merging changes no load time, because the members always move together
+        (checked in the tests: splitting or merging leaves every optimum where it was).
+        """
+        holders: dict[str, list[int]] = {}
+        for i, blocks in enumerate(self.block_sets):
+            for block in blocks:
+                if self.blocks[block] > 0:
+                    holders.setdefault(block, []).append(i)
+        groups: dict[tuple[int, ...], list[str]] = {}
+        for block, models in holders.items():
+            groups.setdefault(tuple(models), []).append(block)
+        return tuple(
+            BlockGroup(models, tuple(sorted(blocks)), self.bytes_of(blocks))
+            for models, blocks in sorted(groups.items())
+        )
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """Connected components: models joined, directly or not, by blocks they share.
+
+        Between different components every block is loaded, so each can be planned alone
+        (specs: clusters). A model without blocks is a component of its own.
+        """
+        parent = list(range(len(self.models)))
+
+        def find(i: int) -> int:
+            while parent[i] != i:
+                parent[i] = parent[parent[i]]
+                i = parent[i]
+            return i
+
+        for group in self.merged:
+            root = find(group.models[0])
+            for i in group.models[1:]:
+                parent[find(i)] = root
+        members: dict[int, list[int]] = {}
+        for i in range(len(self.models)):
+            members.setdefault(find(i), []).append(i)
+        groups_of: dict[int, list[BlockGroup]] = {}
+        for group in self.merged:
+            groups_of.setdefault(find(group.models[0]), []).append(group)
+        return tuple(
+            Component(tuple(models), tuple(groups_of.get(root, ())))
+            for root, models in sorted(members.items(), key=lambda item: item[1][0])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BlockGroup:
+    """Blocks that exactly the same models hold.
+
+    Attributes:
+        models: positions of those models in the library, increasing.
+        blocks: ids of the blocks, sorted.
+        bytes: their total size.
+    """
+
+    models: tuple[int, ...]
+    blocks: tuple[str, ...]
+    bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrieNode:
+    """A node of a sharing trie: the blocks that exactly the models below it hold.
+
+    Attributes:
+        bytes: size of the node's blocks; what a visit to the subtree must load once.
+        models: positions of the models that end here (all their blocks lie on the path).
+        children: nodes whose models hold these blocks and more.
+    """
+
+    bytes: float
+    models: tuple[int, ...]
+    children: tuple[TrieNode, ...]
+
+
+@dataclass(frozen=True)
+class Component:
+    """Models that share blocks, directly or through others; `groups` are their merged blocks."""
+
+    models: tuple[int, ...]
+    groups: tuple[BlockGroup, ...]
+
+    @cached_property
+    def trie(self) -> TrieNode | None:
+        """The prefix trie of the component, or None if its sharing is scattered.
+
+        It exists exactly when the model sets of the blocks are *laminar*: any two are nested or
+        disjoint. Where in a model the shared blocks stand does not matter, since loading is a set
+        difference; bottom-layer sharing (PartialLoading, Definition 2) is the special case of one
+        chain with leaves.
+        """
+        return laminar_trie(self.models, self.groups)
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether the component's sharing is a trie."""
+        return self.trie is not None
+
+
+def laminar_trie(models: Sequence[int], groups: Sequence[BlockGroup]) -> TrieNode | None:
+    """The trie of a laminar family of block groups over `models`; None if it is not laminar.
+
+    The root has no bytes of its own unless one group is held by every model. Linear in the total
+    size of the groups' model sets, after sorting the groups by decreasing size.
+    """
+    ordered = sorted(groups, key=lambda group: (-len(group.models), group.models))
+    innermost: dict[int, int] = {}  # model -> index in `ordered` of the smallest set seen so far
+    parent: list[int] = []
+    for index, group in enumerate(ordered):
+        above = {innermost.get(model, -1) for model in group.models}
+        if len(above) != 1:
+            return None
+        parent.append(above.pop())
+        for model in group.models:
+            innermost[model] = index
+    below: dict[int, list[int]] = {}
+    for index, above_index in enumerate(parent):
+        below.setdefault(above_index, []).append(index)
+    ending: dict[int, list[int]] = {}
+    for model in models:
+        ending.setdefault(innermost.get(model, -1), []).append(model)
+
+    nodes: list[TrieNode | None] = [None] * len(ordered)
+    for index in reversed(range(len(ordered))):  # children come after their parents in `ordered`
+        children = tuple(node for i in below.get(index, ()) if (node := nodes[i]) is not None)
+        nodes[index] = TrieNode(ordered[index].bytes, tuple(ending.get(index, ())), children)
+    top = tuple(node for i in below.get(-1, ()) if (node := nodes[i]) is not None)
+    rest = tuple(ending.get(-1, ()))
+    if len(top) == 1 and not rest:
+        return top[0]
+    return TrieNode(0.0, rest, top)
