@@ -1,0 +1,53 @@
+# Everything runs in .venv, which tools/bootstrap.py makes on the first call and keeps up to date.
+#   PYTHON=python3.12   the Python to make .venv with        PYTEST_ARGS="-k loading -x"
+#   DEMO_ARGS=...  BENCH_ARGS=...  passed on to the commands
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test lint examples bench docs lock clean distclean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup: ## make .venv, or bring it up to date
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "set-up: there is no $(PYTHON): install Python 3.11 to 3.13 or name it with PYTHON=..." >&2; \
+	  exit 1; }
+	@"$(PYTHON)" tools/bootstrap.py
+
+demo: setup ## whole-model against partial loading on this machine, with a table and pictures
+	@$(RUN) -m trunkline demo $(DEMO_ARGS)
+
+test: lint examples ## style, types, the examples, then all tests and the README's
+	@$(RUN) -m pytest $(PYTEST_ARGS)
+
+lint: setup ## style and types
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+examples: setup ## run every example
+	@for example in examples/*.py; do \
+	  [ -e "$$example" ] || continue; \
+	  echo "$$example"; $(RUN) "$$example" || exit 1; \
+	done
+
+bench: setup ## compare with peers, side by side
+	@$(RUN) -m benchmarks $(BENCH_ARGS)
+
+docs: setup ## the documentation, into docs/_build/html
+	@$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+lock: setup ## write requirements.lock after a change of dependencies (UPGRADE=1: newer versions)
+	@"$(PYTHON)" tools/bootstrap.py lock $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what builds and runs leave; .venv stays and is checked by the next call
+	@rm -rf build dist demo docs/_build .setup .benchmarks .hypothesis
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .venv/.trunkline-setup
+	@find . -path ./.venv -prune -o -path ./.git -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## remove .venv too
+	@rm -rf .venv
