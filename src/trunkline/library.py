@@ -50,6 +50,7 @@ class ModelLibrary:
         self.blocks: dict[str, float] = dict(blocks)
         self.models: tuple[Model, ...] = tuple(models)
         self._index = {model.id: i for i, model in enumerate(self.models)}
+        self._missing: dict[tuple[int, int], float] = {}
         if len(self._index) != len(self.models):
             ids = [model.id for model in self.models]
             twice = next(one for one in ids if ids.count(one) > 1)
@@ -90,6 +91,16 @@ class ModelLibrary:
     def bytes_of(self, blocks: Iterable[str]) -> float:
         """Total bytes of a set of blocks (summed by increasing id, so that order never shows)."""
         return sum(self.blocks[b] for b in sorted(blocks))
+
+    def missing_bytes(self, model: int, resident: int | None) -> float:
+        """Bytes of `model`'s blocks that model `resident` does not hold (all of them if None)."""
+        if resident is None:
+            return self.model_bytes[model]
+        found = self._missing.get((model, resident))
+        if found is None:
+            found = self.bytes_of(self.block_sets[model] - self.block_sets[resident])
+            self._missing[model, resident] = found
+        return found
 
     @cached_property
     def sharing_matrix(self) -> NDArray[np.float64]:
@@ -133,28 +144,7 @@ class ModelLibrary:
         Between different components every block is loaded, so each can be planned alone
         (specs: clusters). A model without blocks is a component of its own.
         """
-        parent = list(range(len(self.models)))
-
-        def find(i: int) -> int:
-            while parent[i] != i:
-                parent[i] = parent[parent[i]]
-                i = parent[i]
-            return i
-
-        for group in self.merged:
-            root = find(group.models[0])
-            for i in group.models[1:]:
-                parent[find(i)] = root
-        members: dict[int, list[int]] = {}
-        for i in range(len(self.models)):
-            members.setdefault(find(i), []).append(i)
-        groups_of: dict[int, list[BlockGroup]] = {}
-        for group in self.merged:
-            groups_of.setdefault(find(group.models[0]), []).append(group)
-        return tuple(
-            Component(tuple(models), tuple(groups_of.get(root, ())))
-            for root, models in sorted(members.items(), key=lambda item: item[1][0])
-        )
+        return connected(range(len(self.models)), self.merged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +164,54 @@ class BlockGroup:
 
 @dataclass(frozen=True, slots=True)
 class TrieNode:
-    """A node of a sharing trie: the blocks that exactly the models below it hold.
+    """A node of a sharing trie: the blocks that exactly the models in its subtree hold.
 
     Attributes:
-        bytes: size of the node's blocks; what a visit to the subtree must load once.
-        models: positions of the models that end here (all their blocks lie on the path).
-        children: nodes whose models hold these blocks and more.
+        parent: position of the parent in `Trie.nodes`, -1 for the root.
+        bytes: size of the node's blocks; what any visit to the subtree must load once.
+        blocks: ids of those blocks.
+        models: positions of the models that end here (all their blocks lie on the path to here).
     """
 
+    parent: int
     bytes: float
+    blocks: tuple[str, ...]
     models: tuple[int, ...]
-    children: tuple[TrieNode, ...]
+
+
+@dataclass(frozen=True)
+class Trie:
+    """A sharing trie, flat: `nodes[0]` is the root and every parent comes before its children."""
+
+    nodes: tuple[TrieNode, ...]
+
+    @cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        """The positions of each node's children."""
+        below: list[list[int]] = [[] for _ in self.nodes]
+        for position, node in enumerate(self.nodes):
+            if node.parent >= 0:
+                below[node.parent].append(position)
+        return tuple(tuple(positions) for positions in below)
+
+    @cached_property
+    def post_order(self) -> tuple[int, ...]:
+        """Node positions, each after all the nodes below it and each subtree in one piece."""
+        order: list[int] = []
+        stack = [0]
+        while stack:
+            position = stack.pop()
+            order.append(position)
+            stack.extend(self.children[position])
+        return tuple(reversed(order))
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """The number of edges from the root to each node."""
+        depths: list[int] = []
+        for node in self.nodes:
+            depths.append(depths[node.parent] + 1 if node.parent >= 0 else 0)
+        return tuple(depths)
 
 
 @dataclass(frozen=True)
@@ -195,51 +222,83 @@ class Component:
     groups: tuple[BlockGroup, ...]
 
     @cached_property
-    def trie(self) -> TrieNode | None:
-        """The prefix trie of the component, or None if its sharing is scattered.
-
-        It exists exactly when the model sets of the blocks are *laminar*: any two are nested or
-        disjoint. Where in a model the shared blocks stand does not matter, since loading is a set
-        difference; bottom-layer sharing (PartialLoading, Definition 2) is the special case of one
-        chain with leaves.
-        """
+    def trie(self) -> Trie | None:
+        """The trie of the component, or None if its sharing is scattered (see `laminar_trie`)."""
         return laminar_trie(self.models, self.groups)
 
-    @property
-    def is_prefix(self) -> bool:
-        """Whether the component's sharing is a trie."""
-        return self.trie is not None
+    def restricted(self, models: Iterable[int]) -> tuple[Component, ...]:
+        """The components that are left when only `models` are asked for, blocks merged anew."""
+        wanted = frozenset(models)
+        merged: dict[tuple[int, ...], list[BlockGroup]] = {}
+        for group in self.groups:
+            holders = tuple(model for model in group.models if model in wanted)
+            if holders:
+                merged.setdefault(holders, []).append(group)
+        groups = [
+            BlockGroup(
+                holders,
+                tuple(sorted(block for part in parts for block in part.blocks)),
+                sum(part.bytes for part in parts),
+            )
+            for holders, parts in sorted(merged.items())
+        ]
+        return connected(sorted(wanted.intersection(self.models)), groups)
 
 
-def laminar_trie(models: Sequence[int], groups: Sequence[BlockGroup]) -> TrieNode | None:
-    """The trie of a laminar family of block groups over `models`; None if it is not laminar.
+def connected(models: Iterable[int], groups: Iterable[BlockGroup]) -> tuple[Component, ...]:
+    """The connected components of models joined by the groups they share."""
+    groups = list(groups)
+    parent = {i: i for i in models}
 
-    The root has no bytes of its own unless one group is held by every model. Linear in the total
-    size of the groups' model sets, after sorting the groups by decreasing size.
+    def find(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for group in groups:
+        root = find(group.models[0])
+        for i in group.models[1:]:
+            parent[find(i)] = root
+    members: dict[int, list[int]] = {}
+    for i in parent:
+        members.setdefault(find(i), []).append(i)
+    groups_of: dict[int, list[BlockGroup]] = {}
+    for group in groups:
+        groups_of.setdefault(find(group.models[0]), []).append(group)
+    return tuple(
+        Component(tuple(inside), tuple(groups_of.get(root, ())))
+        for root, inside in sorted(members.items(), key=lambda item: item[1][0])
+    )
+
+
+def laminar_trie(models: Sequence[int], groups: Sequence[BlockGroup]) -> Trie | None:
+    """The trie of block groups over `models`, or None where there is none.
+
+    It exists exactly when the groups' model sets are *laminar*: any two are nested or disjoint.
+    Where in a model the shared blocks stand does not matter, since loading is a set difference;
+    bottom-layer sharing (PartialLoading, Definition 2) is the special case of one chain with
+    leaves. The root has bytes only if every model holds some group. Linear in the total size of
+    the model sets, after sorting the groups.
     """
     ordered = sorted(groups, key=lambda group: (-len(group.models), group.models))
-    innermost: dict[int, int] = {}  # model -> index in `ordered` of the smallest set seen so far
-    parent: list[int] = []
+    innermost = dict.fromkeys(models, -1)  # smallest set seen so far around each model
+    parents: list[int] = []
     for index, group in enumerate(ordered):
-        above = {innermost.get(model, -1) for model in group.models}
-        if len(above) != 1:
+        around = {innermost[model] for model in group.models}
+        if len(around) != 1:
             return None
-        parent.append(above.pop())
+        parents.append(around.pop())
         for model in group.models:
             innermost[model] = index
-    below: dict[int, list[int]] = {}
-    for index, above_index in enumerate(parent):
-        below.setdefault(above_index, []).append(index)
     ending: dict[int, list[int]] = {}
     for model in models:
-        ending.setdefault(innermost.get(model, -1), []).append(model)
-
-    nodes: list[TrieNode | None] = [None] * len(ordered)
-    for index in reversed(range(len(ordered))):  # children come after their parents in `ordered`
-        children = tuple(node for i in below.get(index, ()) if (node := nodes[i]) is not None)
-        nodes[index] = TrieNode(ordered[index].bytes, tuple(ending.get(index, ())), children)
-    top = tuple(node for i in below.get(-1, ()) if (node := nodes[i]) is not None)
-    rest = tuple(ending.get(-1, ()))
-    if len(top) == 1 and not rest:
-        return top[0]
-    return TrieNode(0.0, rest, top)
+        ending.setdefault(innermost[model], []).append(model)
+    nodes = [
+        TrieNode(parent + 1, group.bytes, group.blocks, tuple(ending.get(index, ())))
+        for index, (parent, group) in enumerate(zip(parents, ordered, strict=True))
+    ]
+    if nodes and len(ordered[0].models) == len(models):  # the first group is the root itself
+        lifted = [TrieNode(n.parent - 1, n.bytes, n.blocks, n.models) for n in nodes]
+        return Trie(tuple(lifted))
+    return Trie((TrieNode(-1, 0.0, (), tuple(ending.get(-1, ()))), *nodes))

@@ -1,0 +1,40 @@
+"""`independent`: the best plan when every model loads whole (PartialLoading, Remark 4).
+
+Without sharing, a visit to model i costs V(all its bytes) whatever came before, so the order of
+models does not matter and one combination over models is exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trunkline.loading.forward import forward_batches
+from trunkline.loading.plan import LoadingPlan
+from trunkline.loading.problem import LoadingProblem
+from trunkline.loading.relax import servable_bound
+from trunkline.loading.schedule import batches_of, plan_of
+from trunkline.loading.service import Upload, service_of
+from trunkline.loading.tables import Fold
+
+
+def independent(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
+    """The plan that serves the most tasks by whole-model loads.
+
+    Its `bound` is for the problem as stated, which allows partial loads, so `proven` says whether
+    loading whole costs nothing here, not whether this is the best way of loading whole (it is, for
+    plain problems; others are planned greedily).
+    """
+    if not problem.is_plain:
+        batches = forward_batches(problem, upload=upload, whole=True)
+        return plan_of(problem, "independent", batches, bound=servable_bound(problem))
+    service = service_of(problem, upload)
+    tables = []
+    for own, size in zip(service.tables, problem.library.model_bytes, strict=True):
+        table = own + problem.loading.seconds(size)
+        table[0] = 0.0
+        tables.append(table[: int(np.searchsorted(table, service.limit_s, side="right"))])
+    fold = Fold(tables, service.limit_s)
+    counts = fold.split(fold.table.size - 1)
+    visits = [(model, count) for model, count in enumerate(counts) if count]
+    batches = batches_of(problem, service, visits, whole=True)
+    return plan_of(problem, "independent", batches, bound=servable_bound(problem))

@@ -1,0 +1,135 @@
+"""Tables for components too large to solve exactly: one from above, two from below. [derived]
+
+From above (`OrderedTable`): for one fixed order of the models, the exact best choice of which of
+them to visit and how many tasks each serves. From below: `relaxed_table` keeps only a laminar part
+of the sharing, and charges each model at least its least load. Neither is a plan for the true
+sharing, but no plan beats them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trunkline.library import BlockGroup, Component, ModelLibrary, Trie, laminar_trie
+from trunkline.links import Link
+from trunkline.loading.service import Table
+from trunkline.loading.subsets import load_seconds
+from trunkline.loading.tables import Fold, combine, split
+from trunkline.loading.trie import TrieTable, Visit
+
+
+class OrderedTable:
+    """Least seconds to serve k tasks by visits that follow one order of the models.
+
+    With F_i(k) the least time to serve k tasks when i is the last model visited,
+
+        F_i(k) = min over own tasks c >= 1 of service_i(c) + E_i(k - c)
+        E_i(k) = min( V(i first) if k = 0,  min over j before i of F_j(k) + V(i after j) )
+
+    so O(n^2 K) for the predecessors and one min-plus combination a model.
+    """
+
+    def __init__(
+        self,
+        order: Sequence[int],
+        service: Sequence[Table],
+        library: ModelLibrary,
+        loading: Link,
+        limit_s: float,
+    ) -> None:
+        self._order = [i for i in order if service[i].size > 1]
+        self._own = [service[i] for i in self._order]
+        self._first, self._after = load_seconds(library, loading, self._order)
+        most = sum(table.size - 1 for table in self._own)
+        self._last = np.full((len(self._order), most + 1), np.inf)
+        self._entry = np.full_like(self._last, np.inf)
+        for i, own in enumerate(self._own):
+            entry = self._entry[i]
+            if i:
+                np.min(self._last[:i] + self._after[:i, i, None], axis=0, out=entry)
+            entry[0] = self._first[i]
+            total = combine(entry, own[1:], np.inf) if own.size > 1 else entry
+            self._last[i, 1:] = total[:most]
+        best = self._last.min(axis=0) if self._order else np.zeros(1)
+        best[0] = 0.0
+        self.table: Table = best[: int(np.searchsorted(best, limit_s, side="right"))]
+
+    def visits(self, k: int) -> list[Visit]:
+        """The visits, in order, that serve k tasks in `table[k]` seconds."""
+        visits: list[Visit] = []
+        i = int(self._last[:, k].argmin()) if k else -1
+        while k:
+            before, own = split(self._entry[i], self._own[i][1:], k - 1, float(self._last[i, k]))
+            visits.append((self._order[i], own + 1))
+            k = before
+            if k:
+                i = int((self._last[:i, k] + self._after[:i, i]).argmin())
+        return visits[::-1]
+
+
+def nearest_order(
+    start: int, models: Sequence[int], library: ModelLibrary, loading: Link
+) -> list[int]:
+    """The models from `start`, each followed by the one that then loads in the least time."""
+    order, left = [start], set(models) - {start}
+    while left:
+        previous = order[-1]
+        order.append(
+            min(left, key=lambda i: (loading.seconds(library.missing_bytes(i, previous)), i))
+        )
+        left.remove(order[-1])
+    return order
+
+
+def relaxed_table(
+    component: Component,
+    service: Sequence[Table],
+    library: ModelLibrary,
+    loading: Link,
+    limit_s: float,
+) -> Table:
+    """A table that no plan for the component can beat: the larger of two relaxations, entrywise."""
+    by_trie = TrieTable(laminar_part(component), service, loading, limit_s).table
+    by_least = least_load_table(component.models, service, library, loading, limit_s)
+    size = min(by_trie.size, by_least.size)
+    return np.maximum(by_trie[:size], by_least[:size])
+
+
+def laminar_part(component: Component) -> Trie:
+    """The trie of a heavy laminar subfamily of a component's groups.
+
+    Leaving a block out makes it free, so what remains bounds every load from below. Greedy by
+    bytes.
+    """
+    kept: list[BlockGroup] = []
+    sets: list[frozenset[int]] = []
+    for group in sorted(component.groups, key=lambda g: (-g.bytes, g.models)):
+        holders = frozenset(group.models)
+        if all(holders <= s or s <= holders or not holders & s for s in sets):
+            kept.append(group)
+            sets.append(holders)
+    trie = laminar_trie(component.models, kept)
+    if trie is None:
+        raise RuntimeError("a laminar family of blocks has a trie")
+    return trie
+
+
+def least_load_table(
+    models: Sequence[int],
+    service: Sequence[Table],
+    library: ModelLibrary,
+    loading: Link,
+    limit_s: float,
+) -> Table:
+    """Each model charged the least that it loads after any other one (or first)."""
+    first, after = load_seconds(library, loading, models)
+    np.fill_diagonal(after, np.inf)
+    least = np.minimum(first, after.min(axis=0)) if len(models) > 1 else first
+    tables = []
+    for i, seconds in zip(models, least, strict=True):
+        table = service[i] + seconds
+        table[0] = 0.0
+        tables.append(table[: int(np.searchsorted(table, limit_s, side="right"))])
+    return Fold(tables, limit_s).table

@@ -1,0 +1,151 @@
+"""The loading problem: which tasks to serve by their deadlines when models load partially.
+
+PartialLoading, Section III. Tasks are served in batches, one model a batch, one batch after the
+other; a batch uploads its tasks' inputs, loads the blocks that are not resident, and computes:
+
+    upload    sum over the batch's tasks of u_k = D_k / (B R_k)                   (11)
+    load      V(bytes of the model's blocks that are not resident)                (8)
+    compute   mu_i b + beta_i for a batch of b <= b_max,i tasks of model i        (9)
+
+Maximise the number of tasks whose batch ends by their deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.library import ModelLibrary
+from trunkline.links import Link
+
+TIME_TOLERANCE = 1e-9
+"""A finish counts as in time up to this relative excess over the deadline (float rounding)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadingModel:
+    """What computing with a model costs.
+
+    Attributes:
+        id: the model's id in the library.
+        seconds_per_batch: beta, seconds that each batch takes whatever its size.
+        seconds_per_task: mu, seconds that each task of a batch adds.
+        max_batch: b_max, the most tasks in one batch (from the memory left for activations).
+    """
+
+    id: str
+    seconds_per_batch: float
+    seconds_per_task: float
+    max_batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One request.
+
+    Attributes:
+        id: its name.
+        model: id of the model that must answer it.
+        upload_bits: D, size of its input; 0 for an input that is already here.
+        bits_per_s_per_hz: R, the spectral efficiency of its user's link.
+        arrival_s: when it arrives; its upload starts no earlier.
+        deadline_s: its own deadline (a time, not a span), or None for the problem's.
+    """
+
+    id: str
+    model: str
+    upload_bits: float = 0.0
+    bits_per_s_per_hz: float = 0.0
+    arrival_s: float = 0.0
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True)
+class LoadingProblem:
+    """A loading problem; `trunkline.load` makes one from a document, checked.
+
+    Attributes:
+        deadline_s: the common deadline, seconds after the start.
+        bandwidth_hz: B, the uplink bandwidth that a batch's tasks divide among them.
+        loading: V, the link over which blocks are loaded.
+        library: which model holds which block, and the blocks' sizes.
+        models: compute costs, one for each model of the library, in the library's order.
+        tasks: the requests.
+        memory_bytes: residency budget for blocks; None means that only the blocks of the
+            previous batch's model stay.
+        resident: ids of the blocks that are resident at the start.
+
+    Raises:
+        ValueError: the models are not the library's, or a task or resident block names nothing.
+    """
+
+    deadline_s: float
+    bandwidth_hz: float
+    loading: Link
+    library: ModelLibrary
+    models: tuple[LoadingModel, ...]
+    tasks: tuple[Task, ...]
+    memory_bytes: float | None = None
+    resident: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        if [model.id for model in self.models] != [model.id for model in self.library]:
+            raise ValueError("`models` must be the library's models, in its order")
+        for task in self.tasks:
+            if task.model not in self.model_index:
+                raise ValueError(f"task {task.id!r} asks for no model {task.model!r}")
+        if len({task.id for task in self.tasks}) != len(self.tasks):
+            raise ValueError("two tasks have one id")
+        for block in self.resident:
+            if block not in self.library.blocks:
+                raise ValueError(f"resident names no block {block!r}")
+
+    @cached_property
+    def model_index(self) -> dict[str, int]:
+        """The position of each model in `models`, by id."""
+        return {model.id: index for index, model in enumerate(self.models)}
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether this is the paper's problem: one deadline, all tasks there at the start, nothing
+        resident at the start, only the previous model's blocks kept."""
+        return (
+            self.memory_bytes is None
+            and not self.resident
+            and all(t.deadline_s is None and t.arrival_s == 0 for t in self.tasks)
+        )
+
+    @cached_property
+    def upload_s(self) -> NDArray[np.float64]:
+        """u_k = D_k/(B R_k) of each task, seconds with the whole band; shape (tasks,).
+
+        0 where there is nothing to upload, infinite where there is no band or no link to upload by.
+        """
+        bits = np.array([task.upload_bits for task in self.tasks], dtype=float)
+        rate = np.array([task.bits_per_s_per_hz for task in self.tasks], dtype=float)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            seconds = bits / (rate * self.bandwidth_hz)
+        seconds[bits == 0] = 0.0
+        return seconds
+
+    def deadline_of(self, task: Task) -> float:
+        """The time by which a task's batch must end."""
+        return self.deadline_s if task.deadline_s is None else task.deadline_s
+
+    def load_seconds(self, blocks: Iterable[str]) -> float:
+        """V of these blocks together."""
+        return self.loading.seconds(self.library.bytes_of(blocks))
+
+
+def in_time(finish_s: float, deadline_s: float) -> bool:
+    """Whether `finish_s` meets `deadline_s`, up to rounding."""
+    return finish_s <= time_limit(deadline_s)
+
+
+def time_limit(deadline_s: float) -> float:
+    """The latest finish that still counts as in time for `deadline_s`."""
+    return deadline_s * (1.0 + TIME_TOLERANCE)

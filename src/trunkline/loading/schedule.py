@@ -1,0 +1,111 @@
+"""From visits (which model serves how many, in which order) to a plan with all its times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from trunkline.loading.plan import Batch, LoadingPlan
+from trunkline.loading.problem import LoadingProblem
+from trunkline.loading.service import Service, Upload, batch_sizes
+from trunkline.loading.trie import Visit
+
+
+def batches_of(
+    problem: LoadingProblem,
+    service: Service,
+    visits: Iterable[Visit],
+    *,
+    whole: bool = False,
+) -> tuple[Batch, ...]:
+    """The batches of a sequence of visits, back to back from time 0.
+
+    Each visit serves its model's quickest tasks (those not served by an earlier visit), in batches
+    of Theorem 2.2. `whole` loads all of a model's blocks at each visit (Remark 4), else only those
+    that the previous visit's model lacks, equation (8).
+    """
+    batches: list[Batch] = []
+    clock = 0.0
+    served = [0] * len(problem.models)
+    previous: int | None = None
+    for model, count in visits:
+        first = served[model]
+        positions = service.order[model][first : first + count]
+        served[model] += count
+        load_bytes = load_bytes_after(problem, model, previous, whole=whole)
+        previous = model
+        done = 0
+        for size in batch_sizes(count, problem.models[model].max_batch, service.upload):
+            members = positions[done : done + size]
+            done += size
+            batch = make_batch(problem, model, members, load_bytes, clock, service.upload)
+            batches.append(batch)
+            clock = batch.finish_s
+            load_bytes = 0
+    return tuple(batches)
+
+
+def load_bytes_after(
+    problem: LoadingProblem, model: int, previous: int | None, *, whole: bool = False
+) -> float:
+    """Bytes that a visit to `model` loads when `previous` was the model before it."""
+    if model == previous:
+        return 0
+    return problem.library.missing_bytes(model, None if whole else previous)
+
+
+def make_batch(
+    problem: LoadingProblem,
+    model: int,
+    members: Sequence[int],
+    load_bytes: float,
+    start_s: float,
+    upload: Upload,
+) -> Batch:
+    """The batch of these tasks (positions) that starts at `start_s` and loads `load_bytes`."""
+    costs = problem.models[model]
+    uploads = problem.upload_s[list(members)].tolist()
+    together = sum(uploads)
+    upload_s = together if upload == "sum" else max(uploads)
+    load_s = problem.loading.seconds(load_bytes)
+    compute_s = costs.seconds_per_task * len(members) + costs.seconds_per_batch
+    return Batch(
+        model=costs.id,
+        tasks=tuple(problem.tasks[k].id for k in members),
+        shares=tuple(shares(uploads)),
+        load_bytes=load_bytes,
+        upload_s=upload_s,
+        load_s=load_s,
+        compute_s=compute_s,
+        start_s=start_s,
+        finish_s=start_s + upload_s + load_s + compute_s,
+    )
+
+
+def shares(uploads: Sequence[float]) -> list[float]:
+    """The optimal shares of the band, equation (12): u_k over the batch's sum of u_k."""
+    together = sum(uploads)
+    if together <= 0:
+        return [0.0] * len(uploads)
+    return [seconds / together for seconds in uploads]
+
+
+def plan_of(
+    problem: LoadingProblem,
+    method: str,
+    batches: tuple[Batch, ...],
+    *,
+    bound: int,
+    solve_s: float = 0.0,
+) -> LoadingPlan:
+    """The plan made of these batches; proven where it serves as many as the bound allows."""
+    served = sum(len(batch.tasks) for batch in batches)
+    return LoadingPlan(
+        method=method,
+        served=served,
+        tasks=len(problem.tasks),
+        bound=bound,
+        proven=served == bound,
+        solve_s=solve_s,
+        finish_s=batches[-1].finish_s if batches else 0.0,
+        batches=batches,
+    )

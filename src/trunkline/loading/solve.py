@@ -1,0 +1,58 @@
+"""The methods for loading problems by name, and the default."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from trunkline.errors import UnknownMethodError
+from trunkline.loading.exhaustive import exhaustive
+from trunkline.loading.greedy import greedy
+from trunkline.loading.independent import independent
+from trunkline.loading.optimal import optimal
+from trunkline.loading.paper import paper
+from trunkline.loading.plan import LoadingPlan
+from trunkline.loading.problem import LoadingProblem
+
+Method = Callable[..., LoadingPlan]
+
+METHODS: Mapping[str, Method] = {
+    "optimal": optimal,
+    "greedy": greedy,
+    "paper": paper,
+    "independent": independent,
+    "exhaustive": exhaustive,
+}
+"""Every method: `(problem, *, upload, ...) -> plan`."""
+
+DEFAULT_METHOD = "optimal"
+
+
+def solve(problem: LoadingProblem, method: str = DEFAULT_METHOD, **options: Any) -> LoadingPlan:
+    """The plan of the named method, with the seconds that planning took.
+
+    Options are a method's own keywords (`upload`, `slot_s`, `variant`).
+
+    Raises:
+        UnknownMethodError: no such method, or an option that the method does not have.
+        UnsupportedProblemError: the method does not cover this problem.
+    """
+    if method not in METHODS:
+        known = ", ".join(sorted(METHODS))
+        raise UnknownMethodError(f"no method {method!r} for loading problems; there are {known}")
+    chosen = METHODS[method]
+    if unknown := sorted(set(options) - set(options_of(method))):
+        has = ", ".join(options_of(method))
+        raise UnknownMethodError(f"method {method!r} has no option {unknown[0]!r}; it has {has}")
+    started = time.perf_counter()
+    plan = chosen(problem, **options)
+    return replace(plan, solve_s=time.perf_counter() - started)
+
+
+def options_of(method: str) -> tuple[str, ...]:
+    """The names of a method's own keywords."""
+    parameters = inspect.signature(METHODS[method]).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

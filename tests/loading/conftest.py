@@ -1,0 +1,88 @@
+"""Small random loading problems, made from a seed or by hypothesis."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+import trunkline
+from trunkline.loading import LoadingProblem
+
+
+def random_document(rng: random.Random, *, sharing: str, overhead: bool, tasks: int = 6) -> dict:
+    """A tiny problem document: 2-4 models, up to `tasks` tasks, times of a few units."""
+    count = rng.randint(2, 4)
+    blocks: dict[str, float] = {}
+    holds: list[list[str]] = [[] for _ in range(count)]
+    if sharing == "prefix":
+        _grow(rng, list(range(count)), blocks, holds)
+    else:
+        for b in range(rng.randint(2, 6)):
+            blocks[f"b{b}"] = rng.choice([0, 1, 2, 3, 5, 8])
+            for model in range(count):
+                if rng.random() < 0.5:
+                    holds[model].append(f"b{b}")
+    stages = [{"overhead_s": rng.choice([0.5, 1.0, 3.0]) if overhead else 0.0, "bytes_per_s": 1.0}]
+    if rng.random() < 0.3:
+        stages.append({"overhead_s": 0.25 if overhead else 0.0, "bytes_per_s": 2.0})
+    return {
+        "format": "trunkline/loading-problem/1",
+        "deadline_s": rng.choice([4.0, 8.0, 12.0, 20.0, 40.0]),
+        "bandwidth_hz": 2.0,
+        "loading": stages,
+        "blocks": blocks,
+        "models": [
+            {
+                "id": f"m{i}",
+                "blocks": holds[i],
+                "seconds_per_batch": rng.choice([0.0, 0.5, 2.0]),
+                "seconds_per_task": rng.choice([0.0, 0.25, 1.0]),
+                "max_batch": rng.randint(1, 3),
+            }
+            for i in range(count)
+        ],
+        "tasks": [
+            {
+                "id": f"u{k}",
+                "model": f"m{rng.randrange(count)}",
+                "upload_bits": rng.choice([0, 1, 2, 6]),
+                "bits_per_s_per_hz": rng.choice([0.0, 0.5, 1.0, 1.0, 2.0]),
+            }
+            for k in range(rng.randint(0, tasks))
+        ],
+    }
+
+
+def _grow(
+    rng: random.Random, below: list[int], blocks: dict[str, float], holds: list[list[str]]
+) -> None:
+    """Share a block among `below`, then split it and go on: a trie of several levels."""
+    if rng.random() < 0.8:
+        name = f"b{len(blocks)}"
+        blocks[name] = rng.choice([1, 2, 4, 7])
+        for model in below:
+            holds[model].append(name)
+    if len(below) == 1:
+        return
+    rest = [model for model in below if rng.random() < 0.8]  # the others end here
+    rng.shuffle(rest)
+    while rest:
+        size = rng.randint(1, len(rest))
+        part, rest = rest[:size], rest[size:]
+        if len(part) < len(below):
+            _grow(rng, part, blocks, holds)
+
+
+@pytest.fixture
+def make_problem():
+    """A function: seed, sharing ("prefix" or "scattered"), overhead -> a problem."""
+
+    def make(
+        seed: int, sharing: str = "prefix", overhead: bool = False, **changes: object
+    ) -> LoadingProblem:
+        rng = random.Random(seed)
+        document = random_document(rng, sharing=sharing, overhead=overhead)
+        return trunkline.load({**document, **changes})
+
+    return make
