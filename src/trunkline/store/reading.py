@@ -1,0 +1,142 @@
+"""Reading bytes at a position, into the caller's buffer.
+
+Plain `pread` and no memory map: a file that is cut short under a map kills the process with
+SIGBUS, where a short read is an error that can be told.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from trunkline.errors import StoreError, WeightsFormatError
+from trunkline.store.header import Header, header_length, parse_header
+
+_PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+
+
+class Reader(Protocol):
+    """Something that has bytes at positions."""
+
+    def read_into(self, position: int, view: memoryview) -> None:
+        """Fill `view` with the bytes that begin at `position` (StoreError if there are fewer)."""
+
+
+class BufferReader:
+    """Bytes that are in memory."""
+
+    def __init__(self, buffer: memoryview) -> None:
+        self._buffer = buffer
+
+    def read_into(self, position: int, view: memoryview) -> None:
+        """Copy the bytes that begin at `position`."""
+        view[:] = self._buffer[position : position + len(view)]
+
+
+class FileReader:
+    """A file, open until `close()`.
+
+    Raises:
+        StoreError: it cannot be opened or read, or is no regular file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot open {path}: {reason(error)}") from None
+        try:
+            self.size = _regular_size(self._fd, path)
+        except BaseException:
+            self.close()
+            raise
+
+    def read_into(self, position: int, view: memoryview) -> None:
+        """Read the bytes that begin at `position`; WeightsFormatError where the file ends."""
+        done = 0
+        while done < len(view):
+            try:
+                count = os.preadv(self._fd, [view[done:]], position + done)
+            except OSError as error:
+                raise StoreError(f"cannot read {self.path}: {reason(error)}") from None
+            if count == 0:
+                raise WeightsFormatError(
+                    f"{self.path} ends at byte {position + done} while it is read; "
+                    f"{len(view) - done} more were promised"
+                )
+            done += count
+
+    def read(self, position: int, count: int) -> bytes:
+        """Read `count` bytes."""
+        buffer = bytearray(count)
+        self.read_into(position, memoryview(buffer))
+        return bytes(buffer)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> FileReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_header(file: FileReader) -> Header:
+    """The header of an open safetensors file.
+
+    Raises:
+        WeightsFormatError: it is none, or a pickle, or breaks the format.
+    """
+    where = str(file.path)
+    first = file.read(0, min(16, file.size))
+    refuse_pickle(file.path, first)
+    length = header_length(first, file.size, where)
+    return parse_header(file.read(8, length), file.size, where)
+
+
+def refuse_pickle(path: Path, first_bytes: bytes = b"") -> None:
+    """Refuse what is a pickle by its suffix or its first bytes, and say what to do instead.
+
+    Raises:
+        WeightsFormatError: it is one.
+    """
+    archive = first_bytes.startswith(b"PK\x03\x04")
+    # A protocol-2 pickle opens with 0x80 0x02; so may a safetensors header of 640 bytes, whose
+    # ninth byte is then a brace.
+    pickled = (
+        len(first_bytes) > 8
+        and first_bytes[0] == 0x80
+        and 2 <= first_bytes[1] <= 5
+        and first_bytes[8:9] != b"{"
+    )
+    if archive or pickled or path.suffix.lower() in _PICKLE_SUFFIXES:
+        raise WeightsFormatError(
+            f"{path} is a pickle, and reading a pickle can run any code in it, so a store never "
+            "does; convert it where you trust it: "
+            "safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')"
+        )
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the system says about an error, without the path it repeats."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _regular_size(fd: int, path: Path) -> int:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(f"{path} is no regular file")
+    return status.st_size
