@@ -6,15 +6,13 @@ models does not matter and one combination over models is exact.
 
 from __future__ import annotations
 
-import numpy as np
-
 from trunkline.loading.forward import forward_batches
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import servable_bound
 from trunkline.loading.schedule import batches_of, plan_of
 from trunkline.loading.service import Upload, service_of
-from trunkline.loading.tables import Fold
+from trunkline.loading.tables import Fold, cut
 
 
 def independent(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
@@ -32,7 +30,7 @@ def independent(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPl
     for own, size in zip(service.tables, problem.library.model_bytes, strict=True):
         table = own + problem.loading.seconds(size)
         table[0] = 0.0
-        tables.append(table[: int(np.searchsorted(table, service.limit_s, side="right"))])
+        tables.append(cut(table, service.limit_s))
     fold = Fold(tables, service.limit_s)
     counts = fold.split(fold.table.size - 1)
     visits = [(model, count) for model, count in enumerate(counts) if count]

@@ -16,7 +16,7 @@ from trunkline.library import BlockGroup, Component, ModelLibrary, Trie, laminar
 from trunkline.links import Link
 from trunkline.loading.service import Table
 from trunkline.loading.subsets import load_seconds
-from trunkline.loading.tables import Fold, combine, split
+from trunkline.loading.tables import Fold, combine, cut, split
 from trunkline.loading.trie import TrieTable, Visit
 
 
@@ -54,7 +54,7 @@ class OrderedTable:
             self._last[i, 1:] = total[:most]
         best = self._last.min(axis=0) if self._order else np.zeros(1)
         best[0] = 0.0
-        self.table: Table = best[: int(np.searchsorted(best, limit_s, side="right"))]
+        self.table: Table = cut(best, limit_s)
 
     def visits(self, k: int) -> list[Visit]:
         """The visits, in order, that serve k tasks in `table[k]` seconds."""
@@ -131,5 +131,5 @@ def least_load_table(
     for i, seconds in zip(models, least, strict=True):
         table = service[i] + seconds
         table[0] = 0.0
-        tables.append(table[: int(np.searchsorted(table, limit_s, side="right"))])
+        tables.append(cut(table, limit_s))
     return Fold(tables, limit_s).table

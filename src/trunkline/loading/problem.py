@@ -12,12 +12,10 @@ Maximise the number of tasks whose batch ends by their deadline.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-
-import numpy as np
-from numpy.typing import NDArray
 
 from trunkline.library import ModelLibrary
 from trunkline.links import Link
@@ -120,17 +118,20 @@ class LoadingProblem:
         )
 
     @cached_property
-    def upload_s(self) -> NDArray[np.float64]:
-        """u_k = D_k/(B R_k) of each task, seconds with the whole band; shape (tasks,).
+    def upload_s(self) -> list[float]:
+        """u_k = D_k/(B R_k) of each task, in seconds with the whole band.
 
         0 where there is nothing to upload, infinite where there is no band or no link to upload by.
         """
-        bits = np.array([task.upload_bits for task in self.tasks], dtype=float)
-        rate = np.array([task.bits_per_s_per_hz for task in self.tasks], dtype=float)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            seconds = bits / (rate * self.bandwidth_hz)
-        seconds[bits == 0] = 0.0
-        return seconds
+        band = self.bandwidth_hz
+        return [
+            0.0
+            if task.upload_bits == 0
+            else task.upload_bits / rate
+            if (rate := band * task.bits_per_s_per_hz) > 0
+            else math.inf
+            for task in self.tasks
+        ]
 
     def deadline_of(self, task: Task) -> float:
         """The time by which a task's batch must end."""

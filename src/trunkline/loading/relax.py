@@ -16,7 +16,7 @@ from trunkline.loading.trie import TrieTable
 def servable_bound(problem: LoadingProblem) -> int:
     """The tasks that could be served if each were alone and its model resident."""
     costs = {m.id: m.seconds_per_batch + m.seconds_per_task for m in problem.models}
-    alone = zip(problem.tasks, problem.upload_s.tolist(), strict=True)
+    alone = zip(problem.tasks, problem.upload_s, strict=True)
     return sum(
         in_time(task.arrival_s + upload_s + costs[task.model], problem.deadline_of(task))
         for task, upload_s in alone

@@ -63,7 +63,7 @@ def make_batch(
 ) -> Batch:
     """The batch of these tasks (positions) that starts at `start_s` and loads `load_bytes`."""
     costs = problem.models[model]
-    uploads = problem.upload_s[list(members)].tolist()
+    uploads = [problem.upload_s[k] for k in members]
     together = sum(uploads)
     upload_s = together if upload == "sum" else max(uploads)
     load_s = problem.loading.seconds(load_bytes)

@@ -50,7 +50,7 @@ def service_of(
     if limit_s is None:
         deadlines = [t.deadline_s for t in problem.tasks if t.deadline_s is not None]
         limit_s = time_limit(max([problem.deadline_s, *deadlines]))
-    seconds = problem.upload_s.tolist()
+    seconds = problem.upload_s
     order: list[list[int]] = [[] for _ in problem.models]
     index = problem.model_index
     for position, task in enumerate(problem.tasks):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from trunkline.library import ModelLibrary
 from trunkline.links import Link
 from trunkline.loading.service import Table
+from trunkline.loading.tables import cut
 from trunkline.loading.trie import Visit
 
 MAX_CELLS = 1 << 23
@@ -75,7 +76,7 @@ class SubsetTable:
         table = total[self._best, np.arange(total.shape[1])]
         table[0] = 0.0
         self._after = load_seconds(library, loading, models)[1]
-        self.table: Table = table[: int(np.searchsorted(table, limit_s, side="right"))]
+        self.table: Table = cut(table, limit_s)
 
     def visits(self, k: int) -> list[Visit]:
         """The visits, in order, that serve k tasks in `table[k]` seconds."""

@@ -24,22 +24,30 @@ def combine(a: Table, b: Table, limit_s: float) -> Table:
     if b.size == 1:
         return a
     n = a.size
-    total = np.full(n + b.size - 1, np.inf)
+    total = np.empty(n + b.size - 1)
     total[:n] = a
-    for j in range(1, b.size):
+    total[n:] = np.inf
+    for j, seconds in enumerate(b[1:].tolist(), start=1):
         part = total[j : j + n]
-        np.minimum(part, a + b[j], out=part)
-    if total[-1] > limit_s:
-        return total[: int(np.searchsorted(total, limit_s, side="right"))]
-    return total
+        np.minimum(part, a + seconds, out=part)
+    return cut(total, limit_s)
+
+
+def cut(table: Table, limit_s: float) -> Table:
+    """The entries of a table that are within `limit_s`."""
+    if table[-1] <= limit_s:
+        return table
+    return table[: int(table.searchsorted(limit_s, side="right"))]
 
 
 def split(a: Table, b: Table, k: int, total: float) -> tuple[int, int]:
     """How `combine(a, b)` served k tasks in `total` seconds: j from `a` and k - j from `b`."""
     low = max(0, k - (b.size - 1))
     high = min(k, a.size - 1)
+    if low == high:
+        return low, k - low
     sums = a[low : high + 1] + b[k - high : k - low + 1][::-1]
-    j = low + int(np.argmin(np.abs(sums - total)))
+    j = low + int(np.abs(sums - total).argmin())
     return j, k - j
 
 
@@ -50,21 +58,26 @@ class Fold:
         table: the combined table.
     """
 
+    __slots__ = ("_partial", "_parts", "_size", "table")
+
     def __init__(self, tables: Sequence[Table], limit_s: float) -> None:
-        self._tables = tables
-        self._partial: list[Table] = [NOTHING]
-        for table in tables:
-            self._partial.append(combine(self._partial[-1], table, limit_s))
-        self.table = self._partial[-1]
+        self._size = len(tables)
+        self._parts = [(i, table) for i, table in enumerate(tables) if table.size > 1]
+        self._partial: list[Table] = []
+        self.table = NOTHING
+        for _, table in self._parts:
+            self._partial.append(self.table)
+            self.table = combine(self.table, table, limit_s)
 
     def split(self, k: int) -> list[int]:
         """How many of k tasks come from each table in a least-time combination."""
-        counts = [0] * len(self._tables)
-        for index in reversed(range(len(self._tables))):
+        counts = [0] * self._size
+        combined = self.table
+        for (index, table), before in zip(
+            reversed(self._parts), reversed(self._partial), strict=True
+        ):
             if k == 0:
                 break
-            before, table = self._partial[index], self._tables[index]
-            if table.size == 1:
-                continue
-            k, counts[index] = split(before, table, k, float(self._partial[index + 1][k]))
+            k, counts[index] = split(before, table, k, float(combined[k]))
+            combined = before
         return counts

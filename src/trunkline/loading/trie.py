@@ -26,7 +26,7 @@ import numpy as np
 from trunkline.library import Trie, TrieNode
 from trunkline.links import Link
 from trunkline.loading.service import Table
-from trunkline.loading.tables import NOTHING, Fold, combine, split
+from trunkline.loading.tables import NOTHING, Fold, combine, cut, split
 
 Visit = tuple[int, int]
 """A model's position and how many of its tasks one visit serves."""
@@ -75,9 +75,13 @@ class TrieTable:
         below, ending = self._below[position].table, self._ending[position].table
         if below.size == 1 and ending.size == 1:
             return NOTHING
-        with_below = combine(below, ending, self._limit_s) if below.size > 1 else below
+        if below.size == 1:
+            table = ending + (self._overhead_s + self._rate * node.bytes if node.bytes > 0 else 0.0)
+            table[0] = 0.0
+            return cut(table, self._limit_s)
+        with_below = combine(below, ending, self._limit_s)
         overhead = self._overhead_s if node.bytes > 0 else 0.0
-        if below.size > 1 and ending.size > 1 and overhead > 0:
+        if ending.size > 1 and overhead > 0:
             with_below = self._after_one_below(below, ending)
         inner = with_below
         if ending.size > 1:
@@ -88,7 +92,7 @@ class TrieTable:
         table = inner + self._rate * node.bytes if node.bytes > 0 else inner.copy()
         table[0] = 0.0
         self._inner[position] = inner
-        return table[: int(np.searchsorted(table, self._limit_s, side="right"))]
+        return cut(table, self._limit_s)
 
     def _after_one_below(self, below: Table, ending: Table) -> Table:
         """min over j >= 1 of C(j) + A(k - j); infinite at k = 0."""
