@@ -4,7 +4,9 @@ Importing this package loads neither torch nor safetensors.
 """
 
 from trunkline.store.architecture import Architecture, InputSpec
+from trunkline.store.factory import open_factory
 from trunkline.store.model import StoredBlock, StoredModel, TensorSpec
+from trunkline.store.paths import open_path
 from trunkline.store.reports import BlobProblem, GcReport, ImportReport, VerifyReport
 from trunkline.store.sources import Source, SourceTensor, Tensors
 from trunkline.store.store import Store
@@ -23,4 +25,6 @@ __all__ = [
     "TensorSpec",
     "Tensors",
     "VerifyReport",
+    "open_factory",
+    "open_path",
 ]

@@ -1,0 +1,137 @@
+"""Adding a model: blocks, small files, manifest, and at last its name in the index."""
+
+from __future__ import annotations
+
+import time
+
+from trunkline.errors import StoreError
+from trunkline.store import manifest as packing
+from trunkline.store.blocks import MAX_BLOCKS, BlockDraft, group
+from trunkline.store.catalog import Catalog, ref_name
+from trunkline.store.digests import digest_of
+from trunkline.store.importing import BlockWriter, Imported, Progress
+from trunkline.store.layout import Layout
+from trunkline.store.manifest import Details, Layer, Manifest
+from trunkline.store.model import StoredBlock
+from trunkline.store.reports import ImportReport
+from trunkline.store.sources import Source, check_tied
+
+_LAYER_BYTES = 640
+"""At most this many bytes of manifest per block, besides its id."""
+
+
+def add(
+    layout: Layout,
+    catalog: Catalog,
+    name: str,
+    source: Source,
+    replace: bool,
+    progress: Progress | None,
+) -> ImportReport:
+    """Import a model under a checked name; the caller holds `layout.importing()`.
+
+    Raises:
+        StoreError: the name is taken by other content, or reading or writing failed.
+    """
+    started = time.perf_counter()
+    check_tied(source.tied, [tensor.name for tensor in source.tensors], name)
+    drafts = draft(source)
+    there = catalog.entries().get(name)
+    # A name that is taken is first compared, so that a refusal leaves nothing behind.
+    write = there is None or replace
+    blocks = BlockWriter(layout, write, progress).run(drafts)
+    digest, blobs = pack(source, [one.block for one in blocks])
+    unchanged = there is not None and there.digest == digest and catalog.is_whole(there)
+    replaced = False
+    if not unchanged:
+        if not write:
+            if there is None or there.digest != digest:
+                raise _taken(name, layout)
+            blocks = BlockWriter(layout, True, progress).run(drafts)  # heals what is missing
+        replaced = _publish(layout, name, digest, blobs, replace)
+    new = [one for one in blocks if one.new]
+    return ImportReport(
+        name,
+        sum(one.block.bytes for one in blocks),
+        sum(one.block.bytes for one in new),
+        len(blocks),
+        len(new),
+        _shared(catalog, name, blocks),
+        time.perf_counter() - started,
+        unchanged,
+        replaced,
+        source.notes,
+    )
+
+
+def draft(source: Source) -> tuple[BlockDraft, ...]:
+    """The blocks of a source, few enough that their manifest stays under its limit."""
+    limit = MAX_BLOCKS
+    while True:
+        drafts = group(source.tensors, limit)
+        notes = sum(len(packing.encode(one.id)) for one in drafts)
+        if len(drafts) * _LAYER_BYTES + notes <= packing.MAX_MANIFEST_BYTES or limit <= 1:
+            return drafts
+        limit //= 2
+
+
+def pack(source: Source, blocks: list[StoredBlock]) -> tuple[str, dict[str, bytes]]:
+    """The manifest's digest, and the small blobs of a model by digest, the manifest among them."""
+    details = Details(source.architecture, source.input, source.metadata, source.tied)
+    contents = {
+        packing.INDEX_FILE: packing.index_file(blocks),
+        **source.files,
+        packing.OWN_FILE: packing.own_file(details, "config.json" in source.files),
+    }
+    files = tuple(packing.file_layer(path, content) for path, content in contents.items())
+    layers = tuple(
+        Layer(block.digest, block.size, packing.block_path(block.digest), block.id)
+        for block in blocks
+    )
+    config = packing.config_file(blocks, (*layers, *files), source.architecture)
+    manifest = packing.manifest_file(Manifest(layers, files, packing.file_layer("", config)))
+    blobs = {digest_of(content): content for content in (*contents.values(), config, manifest)}
+    return digest_of(manifest), blobs
+
+
+def _publish(
+    layout: Layout, name: str, digest: str, blobs: dict[str, bytes], replace: bool
+) -> bool:
+    """Write the small blobs and name the manifest in the index; whether another gave way."""
+    for blob, content in blobs.items():
+        if not layout.has(blob, len(content)):
+            layout.write_blob(blob, [content])
+    layout.sync_blobs()
+    entry = {
+        "mediaType": packing.MANIFEST_TYPE,
+        "digest": digest,
+        "size": len(blobs[digest]),
+        "artifactType": packing.ARTIFACT_TYPE,
+        "annotations": {packing.REF_NAME: name},
+    }
+    with layout.index_lock():
+        entries = layout.read_index()
+        before = next((one.get("digest") for one in entries if ref_name(one) == name), digest)
+        if before != digest and not replace:
+            raise _taken(name, layout)  # by another import, in the meantime
+        layout.write_index([*(one for one in entries if ref_name(one) != name), entry])
+    return bool(before != digest)
+
+
+def _shared(catalog: Catalog, name: str, blocks: list[Imported]) -> dict[str, int]:
+    sizes = {one.block.digest: one.block.bytes for one in blocks}
+    shared = {}
+    for other, entry in catalog.entries().items():
+        if other == name:
+            continue
+        held = {layer.digest for layer in catalog.manifest(entry).blocks}
+        if count := sum(size for digest, size in sizes.items() if digest in held):
+            shared[other] = count
+    return shared
+
+
+def _taken(name: str, layout: Layout) -> StoreError:
+    return StoreError(
+        f"another model is called {name!r} in the store at {layout.path}; remove it, allow it "
+        "to be replaced (--replace), or choose another name"
+    )

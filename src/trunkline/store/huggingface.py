@@ -1,0 +1,121 @@
+"""Folders as Hugging Face's libraries write them: `config.json`, weights, a tokenizer."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from trunkline.errors import ArchitectureError
+from trunkline.store.architecture import Architecture, InputSpec
+from trunkline.store.fitting import check_shapes, ordered, spread_ties
+from trunkline.store.paths import open_weights
+from trunkline.store.shards import read_object, read_small
+from trunkline.store.skeleton import Skeleton, examine, import_torch
+from trunkline.store.sources import Source
+
+KEPT_FILES: Final = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+"""What is kept beside the weights, so that a stock reader can use what was pulled."""
+
+
+def open_folder(folder: Path, given: InputSpec | None = None) -> Source:
+    """A source over a folder with a `config.json`.
+
+    The class is `architectures[0]`. If transformers is installed and knows it, it is built on the
+    meta device: shapes are compared, ties are found, and blocks take the order of definition.
+    Otherwise (remote code, quantised weights, no transformers) a note says so and blocks take the
+    natural order of names. Missing and unexpected tensors are notes, since transformers renames
+    some when it loads.
+
+    Raises:
+        ArchitectureError: a tensor's shape or kind is not what the config says.
+        WeightsFormatError, StoreError: the folder cannot be used.
+    """
+    config = read_object(folder / "config.json")
+    names = config.get("architectures")
+    class_name = names[0] if isinstance(names, list) and names else None
+    if class_name is not None and not isinstance(class_name, str):
+        raise ArchitectureError(f"{folder / 'config.json'}: architectures[0] is no text")
+    architecture = Architecture("huggingface", config=config, class_name=class_name)
+    files = {name: read_small(folder / name) for name in KEPT_FILES if (folder / name).is_file()}
+    source = open_weights(folder)
+    source = replace(source, architecture=architecture, input=given, files=files)
+    try:
+        return _with_skeleton(source, architecture, str(folder))
+    except BaseException:
+        source.close()
+        raise
+
+
+def _with_skeleton(source: Source, architecture: Architecture, where: str) -> Source:
+    skeleton = _skeleton(architecture)
+    if isinstance(skeleton, str):
+        note = f"shapes were not compared with the architecture: {skeleton}"
+        return replace(source, notes=(*source.notes, note))
+    what = f"{architecture.class_name} of {where}"
+    check_shapes(source.tensors, skeleton, what)
+    given = {tensor.name for tensor in source.tensors}
+    tied = {dropped: kept for dropped, kept in source.tied.items() if dropped not in given}
+    for group in skeleton.groups:
+        kept = next((name for name in group if name in given), None)
+        if kept is not None:
+            tied |= {name: kept for name in group if name not in given}
+    missing = [name for name in skeleton.tensors if name not in given and name not in tied]
+    unexpected = [name for name in given if name not in skeleton.tensors]
+    notes = [
+        f"{len(names)} tensors {text}, the first {min(names)!r}"
+        for names, text in (
+            (missing, f"of {architecture.class_name} are not among the weights"),
+            (unexpected, f"are not part of {architecture.class_name}"),
+        )
+        if names
+    ]
+    return replace(
+        source,
+        tensors=ordered(source.tensors, spread_ties(list(skeleton.tensors), tied)),
+        tied=tied,
+        notes=(*source.notes, *notes),
+    )
+
+
+def _skeleton(architecture: Architecture) -> Skeleton | str:
+    """What the class would hold, or the reason why that is not known."""
+    config = dict(architecture.config or {})
+    name = architecture.class_name
+    if name is None:
+        return "config.json names no class in 'architectures'"
+    if "quantization_config" in config:
+        return "the weights are quantised"
+    if not (importlib.util.find_spec("transformers") and importlib.util.find_spec("torch")):
+        return "transformers is not installed"
+    transformers: Any = importlib.import_module("transformers")
+    class_: Any = getattr(transformers, name, None)
+    config_class = getattr(class_, "config_class", None)
+    if config_class is None:
+        return f"transformers {transformers.__version__} has no class {name}"
+    torch = import_torch()
+    try:
+        with torch.device("meta"):
+            module = class_(config_class.from_dict(config))
+            module.tie_weights()
+        return examine(module, name)
+    except Exception as error:  # classes raise what they like about a config that is not theirs
+        return f"{name} cannot be built on the meta device ({type(error).__name__}: {error})"
