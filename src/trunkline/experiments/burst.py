@@ -1,0 +1,78 @@
+"""A burst of requests in a cell: who asks for which model, over which radio link.
+
+The setting is PartialLoading's Section VII: users uniform by area in a cell of 250 m, a transmit
+power density of 5e-9 W/Hz, noise of -174 dBm/Hz, path loss exponent 4, Rayleigh fading, 200 MHz of
+bandwidth, every model equally likely to be asked for. All requests are there at time 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from trunkline.loading import Task
+from trunkline.radio import (
+    dbm_per_hz,
+    distances_in_cell,
+    path_snr,
+    rayleigh_power,
+    spectral_efficiency,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The radio setting; the defaults are those of PartialLoading, Section VII.
+
+    Attributes:
+        radius_m: users are within this distance of the server.
+        power_w_per_hz: P, spectral density of a user's transmit power.
+        noise_dbm_per_hz: N0, spectral density of the noise.
+        path_loss_exponent: alpha.
+        bandwidth_hz: B, what the users of a batch divide among them.
+    """
+
+    radius_m: float = 250.0
+    power_w_per_hz: float = 5e-9
+    noise_dbm_per_hz: float = -174.0
+    path_loss_exponent: float = 4.0
+    bandwidth_hz: float = 200e6
+
+    def draw_links(self, users: int, rng: np.random.Generator) -> list[float]:
+        """R = log2(1 + P h d^-alpha / N0) of `users` users drawn at random, in bit/s/Hz."""
+        snr = path_snr(
+            distances_in_cell(users, self.radius_m, rng),
+            power_w_per_hz=self.power_w_per_hz,
+            noise_w_per_hz=dbm_per_hz(self.noise_dbm_per_hz),
+            path_loss_exponent=self.path_loss_exponent,
+            fading=rayleigh_power(users, rng),
+        )
+        return [float(value) for value in spectral_efficiency(snr)]
+
+
+def draw_burst(
+    upload_bits: Mapping[str, float], count: int, *, cell: Cell = Cell(), seed: int = 0
+) -> tuple[Task, ...]:
+    """Draw `count` tasks, each for one of the models of `upload_bits`, all equally likely.
+
+    Args:
+        upload_bits: size in bits of what a user of each model uploads, by model id.
+        count: how many tasks; each has its own user.
+        cell: the radio setting.
+        seed: the same seed gives the same burst, whatever the order of the models.
+
+    Raises:
+        ValueError: there are tasks to be drawn but no model.
+    """
+    names = sorted(upload_bits)
+    if count and not names:
+        raise ValueError(f"{count} tasks but no model that they could ask for")
+    radio, demand = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
+    links = cell.draw_links(count, radio)
+    asked = [names[int(i)] for i in demand.integers(len(names), size=count)] if count else []
+    return tuple(
+        Task(f"u{number:03d}", model, upload_bits[model], link)
+        for number, (model, link) in enumerate(zip(asked, links, strict=True), start=1)
+    )
