@@ -5,16 +5,34 @@ The three steps that all planners share, from a problem document to a checked pl
     problem = trunkline.load("problem.json")
     plan = trunkline.plan(problem, method="optimal")
     trunkline.check(problem, plan)          # [] if the plan holds
+
+Public names are imported on first use, so that `import trunkline` costs next to nothing.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from trunkline.errors import DocumentError, TrunklineError
-from trunkline.library import Model, ModelLibrary
-from trunkline.links import Link, Stage
-from trunkline.planners import check, load, load_plan, plan
+
+if TYPE_CHECKING:
+    from trunkline.library import Model, ModelLibrary
+    from trunkline.links import Link, Stage
+    from trunkline.planners import check, load, load_plan, plan
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Link": "trunkline.links",
+    "Model": "trunkline.library",
+    "ModelLibrary": "trunkline.library",
+    "Stage": "trunkline.links",
+    "check": "trunkline.planners",
+    "load": "trunkline.planners",
+    "load_plan": "trunkline.planners",
+    "plan": "trunkline.planners",
+}
 
 __all__ = [
     "DocumentError",
@@ -29,3 +47,15 @@ __all__ = [
     "load_plan",
     "plan",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trunkline' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

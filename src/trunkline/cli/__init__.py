@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
+from trunkline.cli import check, plan, show
 from trunkline.errors import TrunklineError
 
 app = typer.Typer(
@@ -25,14 +26,25 @@ app = typer.Typer(
     "small.",
 )
 
+app.command("show")(show.show)
+app.command("plan")(plan.plan)
+app.command("check")(check.check)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a check that does not hold, 2 unusable input."""
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="trunkline")
-    except TrunklineError as error:
-        sys.stderr.write(f"trunkline: {error}\n")
-        sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, `trunkline show ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except TrunklineError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+
+
+def _fail(message: str) -> None:
+    """One line on standard error and exit status 2."""
+    sys.stderr.write(f"trunkline: {message}\n")
+    sys.exit(2)

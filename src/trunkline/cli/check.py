@@ -1,0 +1,34 @@
+"""`trunkline check`: does a plan hold?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from trunkline.cli.output import console, print_json
+
+
+def check(
+    problem: Annotated[Path, typer.Argument(help="The problem document.")],
+    plan: Annotated[Path, typer.Argument(help="A plan document for it, from anywhere.")],
+    upload: Annotated[
+        Literal["sum", "max"], typer.Option(help="The upload reading the plan was made under.")
+    ] = "sum",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the violations as JSON.")] = False,
+) -> None:
+    """Recompute every time and limit of a plan: exit 0 if it holds, 1 with the reasons if not."""
+    import trunkline
+
+    violations = trunkline.check(trunkline.load(problem), trunkline.load_plan(plan), upload=upload)
+    if as_json:
+        print_json(violations)
+    else:
+        out = console()
+        for violation in violations:
+            out.print(violation, markup=False, highlight=False, soft_wrap=True)
+        verdict = f"does not hold: {len(violations)} violations" if violations else "holds"
+        out.print(f"{plan}: {verdict}", markup=False, highlight=False, soft_wrap=True)
+    if violations:
+        raise typer.Exit(1)

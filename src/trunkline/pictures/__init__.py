@@ -1,0 +1,6 @@
+"""Pictures of plans, runs and sharing; matplotlib is imported when one is drawn."""
+
+from trunkline.pictures.sharing import draw_sharing
+from trunkline.pictures.timeline import Row, draw_timelines
+
+__all__ = ["Row", "draw_sharing", "draw_timelines"]

@@ -1,0 +1,39 @@
+"""Making and saving figures without a display, the same bytes for the same data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trunkline.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+UPLOAD, LOAD, COMPUTE = "#4c9fd6", "#e07b39", "#3a9d5d"
+SHARED, OWN = "#4c9fd6", "#d9d9d9"
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure of this size in inches, drawn by the file backends only."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure to `path`; the suffix chooses the format.
+
+    Raises:
+        InputError: a suffix that is no picture's, or a place that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: a picture's name ends in {', '.join(FORMATS)}")
+    try:
+        metadata = {"Software": None} if path.suffix.lower() == ".png" else {"Creator": None}
+        figure.savefig(path, dpi=150, metadata=metadata)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    return path
