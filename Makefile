@@ -1,5 +1,5 @@
 # Everything runs in .venv, which tools/bootstrap.py makes on the first call and keeps up to date.
-#   PYTHON=python3.12   the Python to make .venv with        PYTEST_ARGS="-k loading -x"
+#   PYTHON=python3.12   the Python that .venv is to have       PYTEST_ARGS="-k loading -x"
 #   DEMO_ARGS=...  BENCH_ARGS=...  passed on to the commands
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ setup: ## make .venv, or bring it up to date
 	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "set-up: there is no $(PYTHON): install Python 3.11 to 3.13 or name it with PYTHON=..." >&2; \
 	  exit 1; }
-	@"$(PYTHON)" tools/bootstrap.py
+	@"$(PYTHON)" tools/bootstrap.py $(if $(filter command,$(origin PYTHON)),--this-python)
 
 demo: setup ## whole-model against partial loading on this machine, with a table and pictures
 	@$(RUN) -m trunkline demo $(DEMO_ARGS)

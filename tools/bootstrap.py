@@ -3,6 +3,8 @@
     python3 tools/bootstrap.py          # set up; does nothing when `.venv` is up to date
     python3 tools/bootstrap.py lock     # write requirements.lock; `lock --upgrade` renews versions
 
+A finished `.venv` keeps its Python; `--this-python` makes it anew with the Python that runs this.
+
 Standard library only, and no syntax newer than Python 3.6, so that an old Python gets as far as
 the message that names the right one. uv does the work where it is on PATH or can be installed,
 else pip.
@@ -55,12 +57,12 @@ def main(arguments):
     for name in FOREIGN:
         os.environ.pop(name, None)
     try:
-        if not arguments:
-            set_up()
+        if arguments in ([], ["--this-python"]):
+            set_up(version_of(SELF) if arguments else None)
         elif arguments[0] == "lock" and set(arguments[1:]) <= {"--upgrade"}:
             write_lock(arguments[1:])
         else:
-            raise SetupError("usage: bootstrap.py [lock [--upgrade]]")
+            raise SetupError("usage: bootstrap.py [--this-python | lock [--upgrade]]")
     except SetupError as error:
         print("set-up: {}".format(error), file=sys.stderr)
         return 1
@@ -73,14 +75,20 @@ def main(arguments):
     return 0
 
 
-def set_up():
-    """Bring `.venv` up to date; a stamp in it lets the next call return at once, and offline."""
-    if up_to_date():
+def set_up(version=None):
+    """Bring `.venv` up to date; a stamp in it lets the next call return at once, and offline.
+
+    `version` (as in 3.11): the Python that `.venv` must have; one we don't support is no wish.
+    """
+    wanted = [version] if version in supported() else supported()
+    if up_to_date(wanted):
         return
     held = hold_checkout()
-    if up_to_date():
+    if up_to_date(wanted):
         return
-    if os.path.lexists(VENV) and not adoptable():
+    if not stamp():  # never finished: nothing speaks for the Python it was begun with
+        wanted = [version_of(base_python() or VENV_PYTHON)]
+    if os.path.lexists(VENV) and not adoptable(wanted):
         say("removing a .venv that is unfinished, moved or of another Python")
         remove_venv()
     if os.path.exists(STAMP):
@@ -125,27 +133,25 @@ def stamp():
         return ""
 
 
-def up_to_date():
+def up_to_date(versions):
     """Say whether the last set-up finished with these files in this place, and its Python runs."""
-    return stamp() == wanted_stamp() and venv_runs()
+    return stamp() == wanted_stamp() and venv_runs(versions)
 
 
-def venv_runs():
-    """Say whether `.venv` is an environment whose Python starts and is one we support."""
-    code = "import sys; print(sys.version_info[0], sys.version_info[1], sys.prefix)"
-    words = output([VENV_PYTHON, "-I", "-c", code]).strip().split(" ", 2)
-    if len(words) != 3 or (int(words[0]), int(words[1])) not in PYTHONS:
-        return False
-    return os.path.isdir(words[2]) and os.path.samefile(words[2], VENV)
+def venv_runs(versions):
+    """Say whether `.venv` is an environment whose Python starts and is of one of the versions."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2], sys.prefix)"
+    version, _, prefix = output([VENV_PYTHON, "-I", "-c", code]).strip().partition(" ")
+    return version in versions and os.path.isdir(prefix) and os.path.samefile(prefix, VENV)
 
 
-def adoptable():
+def adoptable(versions):
     """Say whether an existing `.venv` can be brought up to date in place.
 
     It can when it has not moved and every package in it is whole: an installation that was killed
     leaves packages without their list of files, or files missing or cut short.
     """
-    if os.path.islink(VENV) or not os.path.isdir(VENV) or not venv_runs():
+    if os.path.islink(VENV) or not os.path.isdir(VENV) or not venv_runs(versions):
         return False
     place = stamp().split("\n")[0]
     if place and place != os.path.realpath(ROOT):
