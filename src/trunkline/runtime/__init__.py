@@ -1,0 +1,26 @@
+"""Models in memory, block by block: switching between them moves only what is missing.
+
+Importing this package loads no torch; the names below load it when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trunkline.runtime.runtime import Runtime, Switch
+    from trunkline.runtime.sources import state_dict_source
+
+__all__ = ["Runtime", "Switch", "state_dict_source"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Runtime", "Switch"):
+        from trunkline.runtime import runtime
+
+        return getattr(runtime, name)
+    if name == "state_dict_source":
+        from trunkline.runtime import sources
+
+        return sources.state_dict_source
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

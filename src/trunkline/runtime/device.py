@@ -1,0 +1,248 @@
+"""Where blocks live: host memory or an accelerator's. All that differs between them stands here.
+
+On the host, blocks are read straight into the places of their tensors. For a CUDA device they are
+read into a ring of pinned buffers and copied from there asynchronously on a stream of their own, so
+that reading the next part overlaps the copy of the last; whoever computes next waits for the copies
+on the device, not on the host.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import torch
+
+from trunkline.errors import InputError, MemoryBudgetError
+from trunkline.runtime.arena import Arena, Buffer
+from trunkline.runtime.placement import ALIGNMENT, Placement
+from trunkline.runtime.reading import BlockReader, Read, read_block
+from trunkline.store import Store, StoredBlock
+
+SLOT_BYTES: Final = 8 * 2**20
+SLOTS: Final = 4
+"""The ring of pinned buffers: 4 of 8 MiB, enough to keep a copy and a read going at once."""
+
+Job = tuple[StoredBlock, Placement, Buffer]
+
+
+class Memory(Protocol):
+    """Memory of one device, for blocks."""
+
+    device: torch.device
+
+    def allocate(self, size: int) -> Buffer:
+        """Memory for `size` bytes, each 64th byte's address a multiple of 64."""
+
+    def free(self, buffer: Buffer) -> None:
+        """Take it back."""
+
+    def trim(self, limit_bytes: int) -> None:
+        """Keep at most `limit_bytes` of free memory."""
+
+    def load(self, store: Store, jobs: Sequence[Job]) -> None:
+        """Bring blocks from the store into their buffers (StoreErrors as `BlockReader.read`)."""
+
+    def synchronize(self) -> None:
+        """Wait until everything that was started is done."""
+
+    def close(self) -> None:
+        """Let threads and pinned memory go."""
+
+
+def open_memory(device: str | torch.device, threads: int | None = None) -> Memory:
+    """The memory of a device: `cpu`, `cuda`, `cuda:1`.
+
+    Raises:
+        InputError: no such device here.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device {str(device)!r} is none that PyTorch knows") from None
+    if found.type == "cpu":
+        return HostMemory(threads)
+    if found.type != "cuda":
+        raise InputError(f"device {str(device)!r}: models run on cpu and cuda")
+    if not torch.cuda.is_available():
+        raise InputError(f"device {str(device)!r}: this PyTorch finds no CUDA device")
+    if (found.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {str(device)!r}: there are {torch.cuda.device_count()}")
+    return CudaMemory(torch.device("cuda", found.index or 0))
+
+
+class HostMemory:
+    """Memory of the host."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.device = torch.device("cpu")
+        self._arena = Arena()
+        self._reader = BlockReader(threads)
+
+    def allocate(self, size: int) -> Buffer:
+        """Memory for `size` bytes, used before where there is such."""
+        return self._arena.allocate(size)
+
+    def free(self, buffer: Buffer) -> None:
+        """Take it back, for the next block."""
+        self._arena.free(buffer)
+
+    def trim(self, limit_bytes: int) -> None:
+        """Give free memory beyond `limit_bytes` back to the system."""
+        self._arena.trim(limit_bytes)
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes that are kept for the next blocks."""
+        return self._arena.warm_bytes
+
+    def load(self, store: Store, jobs: Sequence[Job]) -> None:
+        """Read the blocks into place."""
+        self._reader.read([read_job(store, job) for job in jobs])
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._reader.close()
+
+
+class CudaMemory:
+    """Memory of a CUDA device, from PyTorch's caching allocator (which uses it again by itself).
+
+    Buffers are allocated on the stream that computes. The copying stream first waits for that
+    stream, since memory freed there may still be read by kernels on their way; the computing stream
+    then waits for the copies. So no buffer is ever written under a kernel that reads it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._ring = StagingRing(SLOT_BYTES, SLOTS, pinned=True, events=_cuda_event)
+
+    def allocate(self, size: int) -> Buffer:
+        """Memory on the device; the allocator's addresses are multiples of 512."""
+        size = -(-size // ALIGNMENT) * ALIGNMENT
+        try:
+            return Buffer(torch.empty(size, dtype=torch.uint8, device=self.device), size)
+        except torch.OutOfMemoryError:
+            free, total = torch.cuda.mem_get_info(self.device)
+            raise MemoryBudgetError(
+                f"{self.device}: no memory for a block of {size} bytes ({free} of {total} are free)"
+            ) from None
+
+    def free(self, buffer: Buffer) -> None:
+        """Nothing to do: the memory goes back when its last tensor does."""
+
+    def trim(self, limit_bytes: int) -> None:
+        """Nothing to do: PyTorch's allocator keeps what it was given."""
+
+    def load(self, store: Store, jobs: Sequence[Job]) -> None:
+        """Read into pinned buffers, copy from there, and let the computing stream wait."""
+        computing = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(computing)
+        with torch.cuda.stream(self._stream):
+            for job in jobs:
+                self._ring.load(read_job(store, job), job[2].tensor)
+        computing.wait_stream(self._stream)
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        torch.cuda.synchronize(self.device)
+
+    def close(self) -> None:
+        """Let the pinned memory go."""
+        self.synchronize()
+        self._ring = StagingRing(SLOT_BYTES, SLOTS, pinned=True, events=_cuda_event)
+
+
+class _Event(Protocol):
+    def record(self) -> None: ...
+    def synchronize(self) -> None: ...
+
+
+class _HostEvent:
+    """What stands for an event where copies are done at once."""
+
+    def record(self) -> None:
+        """Nothing is on its way."""
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+
+def _cuda_event() -> _Event:
+    event: _Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    return event
+
+
+class StagingRing:
+    """A few host buffers that parts of blocks pass through on their way to another device.
+
+    A buffer is filled again only after the copy out of it has ended (its event).
+
+    Args:
+        slot_bytes: size of each buffer, a multiple of 64.
+        slots: how many.
+        pinned: page-locked, so that copies run asynchronously (needs CUDA).
+        events: makes an event that `record`s the stream's work so far.
+    """
+
+    def __init__(
+        self, slot_bytes: int, slots: int, *, pinned: bool = False, events: Any = _HostEvent
+    ) -> None:
+        self._slot_bytes = slot_bytes
+        self._count = slots
+        self._pinned = pinned
+        self._events = events
+        self._slots: list[tuple[torch.Tensor, memoryview, _Event]] = []
+        self._next = 0
+
+    def load(self, read: Read, target: torch.Tensor) -> None:
+        """Read a block in parts of a slot's size and start copying each to its place in `target`.
+
+        `read.view` is not used: the bytes pass through the ring.
+        """
+        for begin in range(0, read.placement.size, self._slot_bytes):
+            end = min(begin + self._slot_bytes, read.placement.size)
+            slot, view, event = self._slot()
+            event.synchronize()
+            part = Placement(
+                end - begin,
+                (),
+                tuple(
+                    type(one)(one.file_offset, one.offset - begin, one.bytes)
+                    for one in read.placement.clipped(begin, end)
+                ),
+            )
+            read_block(Read(read.path, read.block, part, view))
+            target[begin:end].copy_(slot[: end - begin], non_blocking=self._pinned)
+            event.record()
+
+    def _slot(self) -> tuple[torch.Tensor, memoryview, _Event]:
+        if len(self._slots) < self._count:
+            buffer = torch.empty(self._slot_bytes, dtype=torch.uint8, pin_memory=self._pinned)
+            view = memoryview(buffer.numpy())  # type: ignore[arg-type]
+            self._slots.append((buffer, view, self._events()))
+        self._next = (self._next + 1) % len(self._slots)
+        return self._slots[self._next]
+
+
+def read_job(store: Store, job: Job) -> Read:
+    """The read of a block into its buffer."""
+    block, placement, buffer = job
+    return Read(store.blob_path(block.digest), block, placement, buffer.view or memoryview(b""))
+
+
+def available_bytes() -> int:
+    """Bytes of host memory that can still be had without swapping (half of all where unknown)."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

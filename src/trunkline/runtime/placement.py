@@ -1,0 +1,59 @@
+"""Where the tensors of a block lie in memory, and which bytes of its file go where.
+
+In a block's file the tensors stand one behind the other; in memory each begins at a multiple of 64
+bytes. PyTorch allocates at such addresses, and kernels choose their code by alignment, so only then
+are outputs bit-equal to those of weights that were loaded the usual way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from trunkline.store import StoredBlock
+
+ALIGNMENT: Final = 64
+"""Tensors begin at multiples of this many bytes, in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`bytes` bytes that go from `file_offset` of the block's file to `offset` of its buffer."""
+
+    file_offset: int
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The buffer of a block.
+
+    Attributes:
+        size: bytes of the buffer, a multiple of 64; at most 63 a tensor more than the payload.
+        offsets: where each tensor begins in it, in the order of the block's tensors.
+        pieces: the file's bytes, one piece a tensor that has any, by increasing file offset.
+    """
+
+    size: int
+    offsets: tuple[int, ...]
+    pieces: tuple[Piece, ...]
+
+    def clipped(self, begin: int, end: int) -> Iterator[Piece]:
+        """The pieces (or parts of them) that go to `begin..end` of the buffer."""
+        for piece in self.pieces:
+            low, high = max(piece.offset, begin), min(piece.offset + piece.bytes, end)
+            if low < high:
+                yield Piece(piece.file_offset + low - piece.offset, low, high - low)
+
+
+def place(block: StoredBlock) -> Placement:
+    """Place a block's tensors one behind the other, each at a multiple of 64 bytes."""
+    offsets, pieces, size = [], [], 0
+    for tensor in block.tensors:  # in the order of their offsets in the file
+        offsets.append(size)
+        if tensor.bytes:
+            pieces.append(Piece(block.data_start + tensor.begin, size, tensor.bytes))
+        size += -(-tensor.bytes // ALIGNMENT) * ALIGNMENT
+    return Placement(size, tuple(offsets), tuple(pieces))

@@ -1,0 +1,178 @@
+"""Reading blocks from the store straight into the places of their tensors.
+
+One `preadv` fills many tensors (a scatter read); it copies from the page cache without an
+intermediate buffer, and releases the interpreter lock, so several threads read at once. Every read
+is checked for its length.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from trunkline.errors import CorruptBlobError, NotInStoreError, StoreError
+from trunkline.runtime.placement import Piece, Placement
+from trunkline.store import StoredBlock
+
+MAX_VECTORS: Final = 1024
+"""The kernel takes at most this many places in one read (IOV_MAX)."""
+
+SPLIT_BYTES: Final = 4 * 2**20
+"""Blocks of more than this many bytes are read in parts, by several threads."""
+
+ALONE_BYTES: Final = 512 * 1024
+"""Below this many bytes in all, one thread reads them faster than two can be told to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A block to be read: its file, and where the bytes go (`view`, as long as the placement)."""
+
+    path: Path
+    block: StoredBlock
+    placement: Placement
+    view: memoryview
+
+
+class BlockReader:
+    """Reads blocks with a few threads.
+
+    Args:
+        threads: how many read at once, the caller's own among them.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or min(4, os.cpu_count() or 1)
+        self._pool: ThreadPoolExecutor | None = None
+
+    def read(self, reads: Sequence[Read]) -> None:
+        """Read all of them; returns when every byte is in its place.
+
+        Raises:
+            NotInStoreError: a blob is missing.
+            CorruptBlobError: a blob has another length than its header says.
+            StoreError: a blob cannot be read.
+        """
+        total = sum(read.placement.size for read in reads)
+        if self.threads == 1 or total < ALONE_BYTES:
+            for read in reads:
+                read_block(read)
+            return
+        jobs = iter(sorted(_jobs(reads), key=lambda job: -job.bytes))
+        helpers = [self._submit(_work, jobs) for _ in range(self.threads - 1)]
+        errors = [_work(jobs), *(helper.result() for helper in helpers)]
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def _submit(
+        self, work: Callable[[Iterator[_Job]], Exception | None], jobs: Iterator[_Job]
+    ) -> Future[Exception | None]:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads - 1, "trunkline-read")
+        return self._pool.submit(work, jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A part of a block, `begin..end` of its buffer, for one thread."""
+
+    read: Read
+    begin: int
+    end: int
+
+    @property
+    def bytes(self) -> int:
+        return self.end - self.begin
+
+
+def _jobs(reads: Iterable[Read]) -> Iterator[_Job]:
+    for read in reads:
+        size = read.placement.size
+        parts = max(1, round(size / SPLIT_BYTES))
+        step = -(-size // parts) if size else 1
+        for begin in range(0, max(size, 1), step):
+            yield _Job(read, begin, min(begin + step, size))
+
+
+def _work(jobs: Iterator[_Job]) -> Exception | None:
+    """Take jobs until none is left (a list iterator hands each out once, under the lock)."""
+    for job in jobs:
+        try:
+            read_block(job.read, job.begin, job.end)
+        except (StoreError, OSError, ValueError) as error:
+            for _ in jobs:  # nobody needs the rest
+                pass
+            return error
+    return None
+
+
+def read_block(read: Read, begin: int = 0, end: int | None = None) -> None:
+    """Read the part of a block that goes to `begin..end` of its buffer (by default, all).
+
+    Raises:
+        NotInStoreError, CorruptBlobError, StoreError: as `BlockReader.read`.
+    """
+    pieces = read.placement.pieces
+    if begin > 0 or (end is not None and end < read.placement.size):
+        pieces = tuple(read.placement.clipped(begin, read.placement.size if end is None else end))
+    try:
+        fd = os.open(read.path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotInStoreError(
+            f"the blob {read.block.digest} is missing from the store ({read.path})"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"cannot open {read.path}: {error.strerror}") from None
+    try:
+        size = os.fstat(fd).st_size
+        if size != read.block.size:
+            raise CorruptBlobError(
+                f"blob {read.block.digest} has {size} bytes, not {read.block.size} ({read.path})"
+            )
+        for run in _runs(pieces):
+            views = [read.view[one.offset : one.offset + one.bytes] for one in run]
+            _read_exactly(fd, views, run[0].file_offset, read)
+    except OSError as error:
+        raise StoreError(f"cannot read {read.path}: {error.strerror}") from None
+    finally:
+        os.close(fd)
+
+
+def _runs(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """Pieces that follow one another in the file, as many together as one read takes."""
+    run: list[Piece] = []
+    for piece in pieces:
+        if run and (
+            len(run) == MAX_VECTORS or run[-1].file_offset + run[-1].bytes != piece.file_offset
+        ):
+            yield run
+            run = []
+        run.append(piece)
+    if run:
+        yield run
+
+
+def _read_exactly(fd: int, views: list[memoryview], position: int, read: Read) -> None:
+    while views:
+        count = os.preadv(fd, views, position)
+        if count == 0:
+            raise CorruptBlobError(
+                f"blob {read.block.digest} ends at byte {position}, {sum(map(len, views))} bytes "
+                f"too early ({read.path})"
+            )
+        position += count
+        while views and count >= len(views[0]):
+            count -= len(views.pop(0))
+        if count:
+            views[0] = views[0][count:]

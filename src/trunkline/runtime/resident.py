@@ -1,0 +1,194 @@
+"""Resident blocks: each block once in memory, under a budget, whoever uses it.
+
+The budget counts payload, as the planner does. What lies beyond it is the padding of each tensor to
+64 bytes, and address space that is reserved but not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import torch
+
+from trunkline.errors import MemoryBudgetError
+from trunkline.runtime.arena import Buffer
+from trunkline.runtime.device import Job, Memory
+from trunkline.runtime.dtypes import torch_dtype
+from trunkline.runtime.placement import Placement, place
+from trunkline.store import Store, StoredBlock
+
+
+class ResidentBlock:
+    """A block in memory. Its tensors are views of one buffer, shared by all who use them."""
+
+    __slots__ = ("_parameters", "block", "buffer", "last_use", "tensors")
+
+    def __init__(self, block: StoredBlock, placement: Placement, buffer: Buffer) -> None:
+        self.block = block
+        self.buffer = buffer
+        self.last_use = 0
+        self.tensors: dict[str, torch.Tensor] = {}
+        for spec, offset in zip(block.tensors, placement.offsets, strict=True):
+            data = buffer.tensor[offset : offset + spec.bytes]
+            self.tensors[spec.name] = data.view(torch_dtype(spec.dtype)).view(spec.shape)
+        self._parameters: dict[str, torch.nn.Parameter] = {}
+
+    def parameter(self, name: str) -> torch.nn.Parameter:
+        """The tensor as a parameter that takes no gradient; the same object at every call."""
+        found = self._parameters.get(name)
+        if found is None:
+            found = torch.nn.Parameter(self.tensors[name], requires_grad=False)
+            self._parameters[name] = found
+        return found
+
+
+class Residents:
+    """The blocks in memory, by digest.
+
+    Args:
+        store: where blocks come from.
+        memory: where they go.
+        budget_bytes: the most payload that may be resident at once; None for no limit.
+    """
+
+    def __init__(self, store: Store, memory: Memory, budget_bytes: int | None = None) -> None:
+        self.budget_bytes = budget_bytes
+        self.bytes = 0
+        self._store = store
+        self._memory = memory
+        self._blocks: dict[str, ResidentBlock] = {}
+        self._placements: dict[str, Placement] = {}
+        self._clock = 0
+        self._largest = 0  # the most that one model needed so far
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._blocks
+
+    def __getitem__(self, digest: str) -> ResidentBlock:
+        return self._blocks[digest]
+
+    @property
+    def digests(self) -> set[str]:
+        """The digests of all resident blocks."""
+        return set(self._blocks)
+
+    def missing(self, blocks: Mapping[str, StoredBlock]) -> list[StoredBlock]:
+        """Those that are not resident, in their order."""
+        return [block for digest, block in blocks.items() if digest not in self._blocks]
+
+    def bring(self, blocks: Mapping[str, StoredBlock]) -> list[StoredBlock]:
+        """Make blocks resident, all or none; returns those that were loaded.
+
+        The caller has made room (`make_room`).
+
+        Raises:
+            NotInStoreError, CorruptBlobError, StoreError: a block cannot be read.
+        """
+        missing = self.missing(blocks)
+        # Long runs of memory are found while there are some.
+        jobs = [
+            self._job(block)
+            for block in sorted(missing, key=lambda block: (-block.bytes, block.id))
+        ]
+        try:
+            added = [ResidentBlock(*job) for job in jobs]
+            whole = self.bytes + sum(block.bytes for block in missing)
+            self._largest = max(self._largest, sum(block.bytes for block in blocks.values()))
+            limit = self._largest if self.budget_bytes is None else self.budget_bytes
+            self._memory.trim(limit - whole)
+            self._memory.load(self._store, jobs)
+        except BaseException:
+            for _, _, buffer in jobs:
+                self._memory.free(buffer)
+            raise
+        for one in added:
+            self._blocks[one.block.digest] = one
+        self.bytes = whole
+        return missing
+
+    def touch(self, digests: Collection[str]) -> None:
+        """Note that these blocks are used now."""
+        self._clock += 1
+        for digest in digests:
+            self._blocks[digest].last_use = self._clock
+
+    def evict(self, digests: Collection[str]) -> int:
+        """Let blocks go; returns their bytes. Their memory serves the next blocks."""
+        gone = 0
+        for digest in digests:
+            one = self._blocks.pop(digest, None)
+            if one is not None:
+                gone += one.block.bytes
+                self._memory.free(one.buffer)
+        self.bytes -= gone
+        return gone
+
+    def victims(
+        self,
+        name: str,
+        blocks: Mapping[str, StoredBlock],
+        keep: Collection[str] = (),
+        next_use: Mapping[str, int] | None = None,
+    ) -> list[str]:
+        """What must go before the blocks of model `name` are all resident.
+
+        Without a budget: everything that neither it nor `keep` names. With one, only as much as
+        needed: blocks whose next use is farthest (never, first) where the plan is known, the least
+        recently used among equals.
+
+        Args:
+            next_use: digest -> how many models come before it is used; absent means never.
+
+        Raises:
+            MemoryBudgetError: the model, with what must be kept, is larger than the budget.
+        """
+        free = [digest for digest in self._blocks if digest not in blocks and digest not in keep]
+        if self.budget_bytes is None:
+            return free
+        needed = sum(block.bytes for block in blocks.values())
+        kept = sum(
+            one.block.bytes
+            for digest, one in self._blocks.items()
+            if digest in keep and digest not in blocks
+        )
+        if needed + kept > self.budget_bytes:
+            beside = f" beside the {kept} bytes that must stay" if kept else ""
+            raise MemoryBudgetError(
+                f"model {name!r} needs {needed} bytes{beside}, the memory budget is "
+                f"{self.budget_bytes} bytes"
+            )
+        excess = needed + kept - self.budget_bytes
+        excess += sum(self._blocks[digest].block.bytes for digest in free)
+        return self._first_to_go(free, excess, next_use or {})
+
+    def _first_to_go(self, free: list[str], excess: int, next_use: Mapping[str, int]) -> list[str]:
+        never = len(next_use) + max(next_use.values(), default=0) + 1
+        free.sort(
+            key=lambda digest: (
+                -next_use.get(digest, never),
+                self._blocks[digest].last_use,
+                digest,
+            )
+        )
+        chosen: list[str] = []
+        for digest in free:
+            if excess <= 0:
+                break
+            excess -= self._blocks[digest].block.bytes
+            chosen.append(digest)
+        return chosen
+
+    def _job(self, block: StoredBlock) -> Job:
+        placement = self._placements.get(block.digest)
+        if placement is None:
+            placement = self._placements[block.digest] = place(block)
+        return block, placement, self._memory.allocate(placement.size)
+
+
+def next_uses(upcoming: Sequence[Collection[str]]) -> dict[str, int]:
+    """digest -> how many models come before the first in `upcoming` that uses it."""
+    first: dict[str, int] = {}
+    for place_, digests in enumerate(upcoming):
+        for digest in digests:
+            first.setdefault(digest, place_)
+    return first

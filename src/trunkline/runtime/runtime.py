@@ -1,0 +1,289 @@
+"""Switching between models by moving only the blocks that are missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import RLock
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from trunkline.errors import ArchitectureError, InputError
+from trunkline.runtime.device import open_memory
+from trunkline.runtime.resident import Residents, next_uses
+from trunkline.runtime.skeleton import Binding, Skeleton
+from trunkline.store import Store, StoredBlock, StoredModel
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What a switch did.
+
+    Attributes:
+        model: the model switched to.
+        bytes_moved, blocks_moved: what was loaded: exactly the blocks that were missing (all of
+            the model's where loading is not partial).
+        bytes_evicted: what left memory before that.
+        bytes_resident: payload in memory afterwards.
+        tensors_assigned: places of the module that were pointed at another tensor.
+        load_s: seconds spent on memory and reading; `seconds` is for the whole switch.
+    """
+
+    model: str
+    bytes_moved: int
+    blocks_moved: int
+    bytes_evicted: int
+    bytes_resident: int
+    tensors_assigned: int
+    load_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A model that was looked up once: its blocks by digest, its skeleton, and what feeds what."""
+
+    model: StoredModel
+    blocks: Mapping[str, StoredBlock]
+    skeleton: Skeleton
+    binding: Binding
+
+
+class Runtime:
+    """Models of a store, run on one device.
+
+    Args:
+        store: where the models are.
+        device: `cpu` or `cuda[:n]`.
+        memory_bytes: the most payload that may be resident at once. None: after a switch only the
+            blocks of the model switched to are resident (PartialLoading, equation (8)).
+        partial: False loads every model whole at each change of model, as a server without
+            parameter sharing would.
+        threads: how many threads read at once (default: the CPUs, at most 4).
+
+    A model is looked up once; use a new runtime (or `forget`) after a model was replaced in the
+    store. Calls may come from several threads, one at a time inside; but a module is shared by all
+    models of one architecture, so let the one that computes be the one that switches.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        device: str | torch.device = "cpu",
+        memory_bytes: int | None = None,
+        partial: bool = True,
+        threads: int | None = None,
+    ) -> None:
+        self.store = store
+        self.partial = partial
+        self._memory = open_memory(device, threads)
+        self._residents = Residents(store, self._memory, memory_bytes)
+        self._known: dict[str, _Known] = {}
+        self._skeletons: dict[str, Skeleton] = {}
+        self._current: str | None = None
+        self._lock = RLock()
+
+    @property
+    def device(self) -> torch.device:
+        """The device that models run on."""
+        return self._memory.device
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The budget for resident payload, None for the previous model's alone."""
+        return self._residents.budget_bytes
+
+    @property
+    def current(self) -> str | None:
+        """The model that was switched to last."""
+        return self._current
+
+    @property
+    def resident(self) -> set[str]:
+        """Digests of the blocks in memory."""
+        return self._residents.digests
+
+    @property
+    def resident_bytes(self) -> int:
+        """Their payload; never more than the budget."""
+        return self._residents.bytes
+
+    def stored(self, name: str) -> StoredModel:
+        """The model as the store has it (looked up once)."""
+        return self._look_up(name).model
+
+    def prepare(self, name: str) -> None:
+        """Build the skeleton and check that the weights fit it, without loading anything.
+
+        Raises:
+            NotInStoreError: no such model.
+            ArchitectureError: it was imported without an architecture, cannot be built, or its
+                weights don't fit.
+        """
+        self._look_up(name)
+
+    def switch(
+        self,
+        name: str,
+        keep: Iterable[str] = (),
+        next_use: Sequence[str] | None = None,
+    ) -> Switch:
+        """Make a model ready to run.
+
+        Args:
+            name: the model.
+            keep: models (by name) and blocks (by digest) that must stay resident beside it.
+            next_use: the models that come after it, in order: blocks that are needed latest leave
+                first. Without it, the least recently used leave first.
+
+        Raises:
+            NotInStoreError, ArchitectureError: as `prepare`.
+            MemoryBudgetError: the model (with what must be kept) is larger than the budget.
+            CorruptBlobError, StoreError: a block cannot be read. Nothing of the model is loaded
+                then, and the models whose blocks had to go are not resident any more.
+        """
+        with self._lock:
+            started = time.perf_counter()
+            known = self._look_up(name)
+            kept = self._digests(keep)
+            victims = self._victims(known, kept, next_use)
+            evicted = self._residents.evict(victims)
+            try:
+                moved = self._residents.bring(known.blocks)
+            except BaseException:
+                self._current = None
+                raise
+            loaded = time.perf_counter()
+            self._residents.touch(known.blocks)
+            changed = known.skeleton.assign(known.binding, self._residents)
+            self._current = name
+            return Switch(
+                model=name,
+                bytes_moved=sum(block.bytes for block in moved),
+                blocks_moved=len(moved),
+                bytes_evicted=evicted,
+                bytes_resident=self._residents.bytes,
+                tensors_assigned=changed,
+                load_s=loaded - started,
+                seconds=time.perf_counter() - started,
+            )
+
+    def evict(self, digests: Iterable[str]) -> int:
+        """Let blocks go, as a plan says; returns their bytes. What isn't resident doesn't count."""
+        with self._lock:
+            return self._residents.evict(tuple(digests))
+
+    def module(self, name: str) -> torch.nn.Module:
+        """The model's module in eval mode. It is the architecture's: after a switch to another
+        variant it holds that one's weights.
+
+        Raises:
+            InputError: the model is not resident; `switch` to it first.
+        """
+        with self._lock:
+            known = self._look_up(name)
+            if not known.skeleton.holds(known.binding, self._residents):
+                if self._residents.missing(known.blocks):
+                    raise InputError(f"model {name!r} is not resident: switch to it first")
+                known.skeleton.assign(known.binding, self._residents)
+            return known.skeleton.module
+
+    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """The model's resident tensors by name (InputError if some are not resident)."""
+        known = self._look_up(name)
+        if self._residents.missing(known.blocks):
+            raise InputError(f"model {name!r} is not resident: switch to it first")
+        found: dict[str, torch.Tensor] = {}
+        for digest in known.blocks:
+            found.update(self._residents[digest].tensors)
+        return found
+
+    def infer(self, name: str, batch: torch.Tensor | Mapping[str, Any]) -> Any:
+        """Run a resident model on a batch: one tensor, or keyword arguments.
+
+        Returns whatever its `forward` returns, on the runtime's device.
+
+        Raises:
+            InputError: the model is not resident.
+        """
+        module = self.module(name)
+        with torch.inference_mode():
+            if isinstance(batch, Mapping):
+                return module(**{key: self._here(value) for key, value in batch.items()})
+            return module(self._here(batch))
+
+    def synchronize(self) -> None:
+        """Wait until the device has done everything that was started."""
+        self._memory.synchronize()
+
+    def forget(self, name: str) -> None:
+        """Look a model up anew when it is next used."""
+        self._known.pop(name, None)
+
+    def close(self) -> None:
+        """Let all blocks, threads and pinned memory go."""
+        with self._lock:
+            self._residents.evict(self.resident)
+            self._current = None
+            self._memory.close()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---- inside ----
+
+    def _look_up(self, name: str) -> _Known:
+        known = self._known.get(name)
+        if known is None:
+            model = self.store.model(name)
+            if model.architecture is None:
+                raise ArchitectureError(
+                    f"model {name!r} cannot be run: imported without an architecture; import it "
+                    "with --factory"
+                )
+            skeleton = self._skeletons.get(model.architecture.key)
+            if skeleton is None:
+                skeleton = Skeleton(model.architecture, self.device)
+                self._skeletons[model.architecture.key] = skeleton
+            blocks = {block.digest: block for block in model.blocks}
+            known = self._known[name] = _Known(model, blocks, skeleton, skeleton.bind(model))
+        return known
+
+    def _victims(
+        self, known: _Known, keep: Collection[str], next_use: Sequence[str] | None
+    ) -> Collection[str]:
+        name = known.model.name
+        if not self.partial:
+            # Whole-model loading: a change of model starts from nothing.
+            victims = self.resident if self._current != name else set()
+            self._residents.victims(name, known.blocks)  # does it fit at all?
+            return victims
+        uses = None
+        if next_use is not None and self.memory_bytes is not None:
+            uses = next_uses([self._look_up(one).blocks.keys() for one in next_use])
+        return self._residents.victims(name, known.blocks, keep, uses)
+
+    def _digests(self, keep: Iterable[str]) -> set[str]:
+        digests: set[str] = set()
+        for one in keep:
+            if one.startswith("sha256:"):
+                digests.add(one)
+            else:
+                digests.update(self._look_up(one).blocks)
+        return digests
+
+    def _here(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.device != self.device:
+            return value.to(self.device, non_blocking=True)
+        return value

@@ -1,0 +1,119 @@
+"""A model without weights, built once per architecture; variants take turns in giving it theirs.
+
+A skeleton is built on PyTorch's meta device (no memory, no initialisation). Switching to a variant
+points the skeleton's parameters and buffers at the variant's resident tensors, and only at those
+that differ from the last variant's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from trunkline.errors import ArchitectureError
+from trunkline.runtime.build import build_skeleton
+from trunkline.runtime.dtypes import kind, torch_dtype
+from trunkline.runtime.resident import ResidentBlock, Residents
+from trunkline.runtime.slots import Slot, fill_unstored, find_slots
+from trunkline.store import Architecture, StoredModel, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Which stored tensor feeds which slot of a skeleton: (slot's position, digest, name)."""
+
+    feeds: tuple[tuple[int, str, str], ...]
+
+
+class Skeleton:
+    """The module of an architecture, and what its slots hold at the moment."""
+
+    def __init__(self, architecture: Architecture, device: torch.device) -> None:
+        self.label = architecture.label
+        self.module = build_skeleton(architecture)
+        self.slots = tuple(find_slots(self.module))
+        self._ignored = fill_unstored(self.module, self.slots, architecture, device)
+        self._holds: list[tuple[ResidentBlock, str] | None] = [None] * len(self.slots)
+        self.module.eval()
+        self.module.requires_grad_(False)
+
+    def bind(self, model: StoredModel) -> Binding:
+        """Find the stored tensor of every slot.
+
+        A slot takes the tensor of its own name, else of the name that the store recorded as tied
+        to it, else of the last place tied to it that has one (as copying a state dict would).
+
+        Raises:
+            ArchitectureError: a slot without a tensor, a tensor without a slot, another shape or
+                kind. Another precision is fine: the stored one holds.
+        """
+        stored = {
+            spec.name: (block.digest, spec) for block in model.blocks for spec in block.tensors
+        }
+        feeds = []
+        for position, slot in enumerate(self.slots):
+            source = _source(slot, stored, model.tied)
+            if source is None:
+                raise ArchitectureError(
+                    f"model {model.name!r} has no tensor {slot.name!r}, which {self.label} needs"
+                )
+            digest, spec = stored[source]
+            self._check(model.name, slot, spec)
+            feeds.append((position, digest, source))
+        known = {name for slot in self.slots for name in (slot.name, *slot.names)} | self._ignored
+        for name in stored:
+            if name not in known:
+                raise ArchitectureError(
+                    f"model {model.name!r} has a tensor {name!r}, for which {self.label} has no "
+                    "place"
+                )
+        return Binding(tuple(feeds))
+
+    def assign(self, binding: Binding, residents: Residents) -> int:
+        """Point the slots at a model's resident tensors; returns how many pointed elsewhere."""
+        changed = 0
+        for position, digest, name in binding.feeds:
+            block = residents[digest]
+            holds = self._holds[position]
+            if holds is None or holds[0] is not block or holds[1] != name:
+                self.slots[position].assign(block, name)
+                self._holds[position] = (block, name)
+                changed += 1
+        return changed
+
+    def holds(self, binding: Binding, residents: Residents) -> bool:
+        """Whether the slots point at exactly these tensors, all of them resident."""
+        for position, digest, name in binding.feeds:
+            holds = self._holds[position]
+            if digest not in residents or holds is None:
+                return False
+            if holds[0] is not residents[digest] or holds[1] != name:
+                return False
+        return True
+
+    def _check(self, model: str, slot: Slot, spec: TensorSpec) -> None:
+        if spec.shape != tuple(slot.tensor.shape):
+            raise ArchitectureError(
+                f"model {model!r}: tensor {spec.name!r} has the shape {list(spec.shape)}, "
+                f"{self.label} needs {list(slot.tensor.shape)}"
+            )
+        if kind(torch_dtype(spec.dtype)) != kind(slot.tensor.dtype):
+            raise ArchitectureError(
+                f"model {model!r}: tensor {spec.name!r} is {spec.dtype}, {self.label} needs "
+                f"{slot.tensor.dtype}"
+            )
+
+
+def _source(slot: Slot, stored: Mapping[str, object], tied: Mapping[str, str]) -> str | None:
+    if len(slot.names) > 1:  # all tied places must get one tensor
+        candidates: Iterable[str] = reversed(slot.names)
+    else:
+        candidates = (slot.name,)
+    for name in candidates:
+        if name in stored:
+            return name
+        if tied.get(name) in stored:
+            return tied[name]
+    return None
