@@ -46,7 +46,7 @@ def points(study: Study) -> dict[DigitsTask, list[Point]]:
 
 def shared_bytes(frozen: int) -> float:
     """The share (0..1) of a ten-class digits network's bytes in its `frozen` bottom layers."""
-    sizes = [
+    sizes: list[int] = [
         sum(tensor.nbytes for tensor in layer.state_dict().values())
         for layer in layers(digits_net()).values()
     ]

@@ -11,6 +11,7 @@ Everything follows from the seed: the same seed gives the same bytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -56,6 +57,16 @@ def _shapes(network: str) -> tuple[tuple[str, tuple[tuple[str, tuple[int, ...]],
     return tuple(
         (name, tuple((key, tuple(one.shape)) for key, one in layer.state_dict().items()))
         for name, layer in networks.layers(net).items()
+    )
+
+
+@cache
+def layer_bytes(network: str) -> tuple[int, ...]:
+    """The size in bytes (fp32, with BatchNorm's buffers) of each layer of a network, in order."""
+    sizes = {"num_batches_tracked": 8}  # the only tensors that are not fp32: one int64 each
+    return tuple(
+        sum(math.prod(shape) * sizes.get(kind, 4) for kind, shape in tensors)
+        for _, tensors in _shapes(network)
     )
 
 
