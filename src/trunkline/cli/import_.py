@@ -1,0 +1,130 @@
+"""`trunkline import`: weights into the store, block by block."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trunkline.cli.options import StoreOption, open_store
+from trunkline.cli.output import console, print_json, size
+from trunkline.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from trunkline.store import ImportReport, Source
+
+MOST_SHARED = 8
+"""The report for people names at most this many models that share something."""
+
+
+def import_(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            help="A safetensors file, an index of shards, or a Hugging Face folder.",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="The model's name in the store (default: the file's or folder's)."),
+    ] = None,
+    factory: Annotated[
+        str | None,
+        typer.Option(
+            help="What builds the model: package.module:callable, the current folder importable."
+        ),
+    ] = None,
+    kwargs: Annotated[
+        str | None, typer.Option(help="The factory's keyword arguments, a JSON object.")
+    ] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="One input without its batch dimension: 3,32,32:float32, or 128:int64:30522 "
+            "with the exclusive upper bound of its values.",
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let another model of that name give way.")
+    ] = False,
+    store: StoreOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Import a model; blocks that the store holds already cost nothing."""
+    from trunkline.store.store import check_model_name
+
+    chosen = name if name is not None else weights.resolve().name.split(".safetensors")[0]
+    check_model_name(chosen)
+    source = _source(weights, factory, kwargs, given)
+    try:
+        opened = open_store(store, create=True)
+        with progress_bar(f"import {chosen}") as progress:
+            report = opened.add(chosen, source, replace=replace, progress=progress)
+    finally:
+        source.close()
+    if as_json:
+        print_json(_as_document(report))
+    else:
+        _print(report)
+
+
+def _source(weights: Path, factory: str | None, kwargs: str | None, given: str | None) -> Source:
+    from trunkline.errors import InputError
+    from trunkline.store import InputSpec, open_factory, open_path
+
+    described = InputSpec.parse(given) if given is not None else None
+    if factory is None:
+        if kwargs is not None:
+            raise InputError("--kwargs are a factory's; name it with --factory")
+        return open_path(weights, described)
+    try:
+        arguments = json.loads(kwargs) if kwargs is not None else {}
+    except ValueError as error:
+        raise InputError(f"--kwargs {kwargs!r:.200} is no JSON: {error}") from None
+    if not isinstance(arguments, dict):
+        raise InputError(f"--kwargs {kwargs!r:.200} is no JSON object")
+    return open_factory(factory, weights, arguments, described)
+
+
+def _as_document(report: ImportReport) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "bytes_in": report.bytes_in,
+        "bytes_new": report.bytes_new,
+        "blocks": report.blocks,
+        "blocks_new": report.blocks_new,
+        "shared": dict(report.shared),
+        "seconds": report.seconds,
+        "unchanged": report.unchanged,
+        "replaced": report.replaced,
+        "notes": list(report.notes),
+    }
+
+
+def _print(report: ImportReport) -> None:
+    out = console()
+
+    def say(text: str) -> None:
+        out.print(text, markup=False, highlight=False)
+
+    if report.unchanged:
+        say(f"{report.name}: the store holds this very model already; nothing to do")
+    else:
+        how = "replaced" if report.replaced else "imported"
+        say(
+            f"{report.name}: {how} {size(report.bytes_in)} in {report.blocks} blocks, of which "
+            f"{size(report.bytes_new)} in {report.blocks_new} blocks are new "
+            f"({report.seconds:.2f} s)"
+        )
+    most = sorted(report.shared.items(), key=lambda item: (-item[1], item[0]))
+    for other, count in most[:MOST_SHARED]:
+        share = f" ({count / report.bytes_in:.0%})" if report.bytes_in else ""
+        say(f"  shares {size(count)}{share} with {other}")
+    if len(most) > MOST_SHARED:
+        say(f"  and something with {len(most) - MOST_SHARED} more models")
+    for note in report.notes:
+        say(f"  note: {note}")
