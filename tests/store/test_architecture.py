@@ -1,0 +1,76 @@
+"""Architectures and inputs: their keys, their JSON, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trunkline.errors import InputError, StoreError
+from trunkline.store import Architecture, InputSpec
+
+
+def test_the_key_is_equal_for_models_that_are_built_the_same_way() -> None:
+    """The order of arguments and where a config came from don't matter; values do."""
+    one = Architecture("factory", factory="m:f", kwargs={"a": 1, "b": 2})
+    assert one.key == Architecture("factory", factory="m:f", kwargs={"b": 2, "a": 1}).key
+    assert one.key != Architecture("factory", factory="m:f", kwargs={"a": 1, "b": 3}).key
+    config = {"hidden": 4, "_name_or_path": "x", "transformers_version": "1"}
+    other = {"hidden": 4, "_name_or_path": "y", "transformers_version": "2"}
+    left = Architecture("huggingface", config=config, class_name="Bert")
+    assert left.key == Architecture("huggingface", config=other, class_name="Bert").key
+    assert left.key != Architecture("huggingface", config={"hidden": 5}, class_name="Bert").key
+    assert left.key != Architecture("huggingface", config=config, class_name="Gpt").key
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture("factory", factory="a.b:c.d", kwargs={"n": [1, {"x": None}]}),
+        Architecture("huggingface", config={"model_type": "bert"}, class_name=None),
+    ],
+)
+def test_json_round_trip(architecture: Architecture) -> None:
+    """What is written is what is read."""
+    assert Architecture.from_dict(architecture.to_dict(), "here") == architecture
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, {}, {"kind": "factory"}, {"kind": "pickle"}, {"kind": "huggingface", "config": None}],
+)
+def test_wrong_json_is_refused(document: Any) -> None:
+    """Any other document is an error that names the place."""
+    with pytest.raises(StoreError, match="here"):
+        Architecture.from_dict(document, "here")
+
+
+def test_a_factory_is_a_dotted_path_and_a_callable() -> None:
+    """A factory's name that is no `package.module:callable` is refused."""
+    for name in ("os", "os:", ":x", "a/b:c", "a b:c", "a:b()", "..a:b"):
+        with pytest.raises(InputError, match=r"package\.module:callable"):
+            Architecture.from_dict({"kind": "factory", "factory": name, "kwargs": {}}, "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3,32,32:float32", InputSpec((3, 32, 32), "float32")),
+        ("3, 32", InputSpec((3, 32))),
+        ("128:int64:30522", InputSpec((128,), "int64", 30522)),
+        (":float32", InputSpec(())),
+    ],
+)
+def test_inputs_are_read_from_text(text: str, expected: InputSpec) -> None:
+    """Sizes, a type, and for whole numbers a bound; JSON brings them back."""
+    assert InputSpec.parse(text) == expected
+    assert InputSpec.from_dict(expected.to_dict(), "here") == expected
+
+
+@pytest.mark.parametrize("text", ["a,b", "3,-1", "3:float33", "3:int64:0", "3:int64:x", "3.5"])
+def test_inputs_that_are_none(text: str) -> None:
+    """Other texts are refused."""
+    with pytest.raises(InputError):
+        InputSpec.parse(text)
+    with pytest.raises(StoreError):
+        InputSpec.from_dict({"shape": text}, "here")
