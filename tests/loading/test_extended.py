@@ -1,0 +1,113 @@
+"""Arrivals, own deadlines, a memory budget, and blocks resident at the start."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+import trunkline
+from trunkline.errors import UnsupportedProblemError
+from trunkline.loading.document import problem_to_document
+
+
+def extended(make_problem, seed: int, sharing: str):
+    """A tiny problem with every optional field that the seed gives it."""
+    rng = random.Random(seed)
+    document = problem_to_document(make_problem(seed, sharing, seed % 2 == 0))
+    document["tasks"] = document["tasks"][:5]
+    for task in document["tasks"]:
+        if rng.random() < 0.5:
+            task["arrival_s"] = rng.choice([0, 1, 3, 6])
+        if rng.random() < 0.5:
+            task["deadline_s"] = rng.choice([2, 5, 9, 30])
+    if rng.random() < 0.6:
+        document["memory_bytes"] = rng.choice([5, 10, 15, 30])
+    if rng.random() < 0.5:
+        document["resident"] = [b for b in document["blocks"] if rng.random() < 0.4]
+    return trunkline.load(document)
+
+
+@pytest.mark.parametrize("sharing", ["prefix", "scattered"])
+def test_plans_hold_and_bounds_are_valid(make_problem, sharing):
+    """Every method's plan passes the checker, and no bound is below the brute-force optimum."""
+    proven = 0
+    for seed in range(120):
+        problem = extended(make_problem, seed, sharing)
+        best = trunkline.plan(problem, "exhaustive")
+        assert trunkline.check(problem, best) == [], seed
+        for method in ("optimal", "greedy", "independent"):
+            plan = trunkline.plan(problem, method)
+            assert trunkline.check(problem, plan) == [], (seed, method)
+            assert plan.served <= best.served <= plan.bound, (seed, method)
+        proven += trunkline.plan(problem).proven
+    assert proven > 40  # the bound is of use, not only valid
+
+
+def base(**changes: object) -> dict:
+    """Two models of one block each, loads of 1 s, no upload, no compute."""
+    model = {"seconds_per_batch": 0, "seconds_per_task": 0, "max_batch": 4}
+    return {
+        "format": "trunkline/loading-problem/1",
+        "deadline_s": 100.0,
+        "bandwidth_hz": 1.0,
+        "loading": [{"overhead_s": 0, "bytes_per_s": 1}],
+        "blocks": {"a": 1, "b": 1},
+        "models": [{"id": "A", "blocks": ["a"], **model}, {"id": "B", "blocks": ["b"], **model}],
+        "tasks": [],
+        **changes,
+    }
+
+
+def task(name: str, model: str, **more: float) -> dict:
+    """A task with nothing to upload."""
+    return {"id": name, "model": model, "upload_bits": 0, "bits_per_s_per_hz": 0, **more}
+
+
+def test_one_visit_per_model_is_no_longer_optimal():
+    """A due at 1, B at 2 and a late A that arrives at 3: only A, B, A serves all three."""
+    tasks = [
+        task("a1", "A", deadline_s=1),
+        task("b", "B", deadline_s=2),
+        task("a2", "A", arrival_s=3, deadline_s=4),
+    ]
+    problem = trunkline.load(base(tasks=tasks))
+    plan = trunkline.plan(problem, "exhaustive")
+    assert [batch.model for batch in plan.batches] == ["A", "B", "A"]
+    assert plan.served == 3
+
+
+def test_memory_for_two_models_spares_the_reload():
+    """With room for both blocks the second visit to A is free; without, it takes a second."""
+    tasks = [
+        task("a1", "A", deadline_s=1),
+        task("b", "B", deadline_s=2),
+        task("a2", "A", arrival_s=1.5, deadline_s=2.5),
+    ]
+    tight = trunkline.plan(trunkline.load(base(tasks=tasks)), "exhaustive")
+    roomy = trunkline.plan(trunkline.load(base(tasks=tasks, memory_bytes=2)), "exhaustive")
+    assert (tight.served, roomy.served) == (2, 3)
+
+
+def test_what_is_resident_at_the_start_is_not_loaded():
+    """A model whose blocks are there already is served at once."""
+    problem = trunkline.load(base(tasks=[task("a", "A", deadline_s=0)], resident=["a"]))
+    for method in ("optimal", "greedy", "exhaustive"):
+        assert trunkline.plan(problem, method).served == 1
+    assert trunkline.plan(problem, "independent").served == 0
+
+
+def test_a_model_larger_than_memory_is_never_served():
+    """What cannot be resident cannot be served."""
+    problem = trunkline.load(base(tasks=[task("a", "A")], memory_bytes=0.5))
+    for method in ("optimal", "greedy", "independent", "exhaustive"):
+        plan = trunkline.plan(problem, method)
+        assert plan.served == 0
+        assert trunkline.check(problem, plan) == []
+
+
+def test_the_papers_method_refuses_other_problems():
+    """Algorithm 2 is for one deadline and nothing resident; it says so."""
+    problem = trunkline.load(base(tasks=[task("a", "A", arrival_s=1)]))
+    with pytest.raises(UnsupportedProblemError, match="one deadline"):
+        trunkline.plan(problem, "paper")

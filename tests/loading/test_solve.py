@@ -1,0 +1,78 @@
+"""The methods by name."""
+
+from __future__ import annotations
+
+import pytest
+
+import trunkline
+from trunkline.errors import UnknownMethodError, UnsupportedProblemError
+from trunkline.loading import METHODS
+
+
+def test_unknown_methods_are_refused_with_the_known_ones(make_problem):
+    """A misspelt method names those that exist."""
+    with pytest.raises(UnknownMethodError, match=r"no method 'optimum'.*greedy.*optimal"):
+        trunkline.plan(make_problem(1), "optimum")
+
+
+def test_options_that_a_method_lacks_are_refused(make_problem):
+    """An option of another method is an error, not ignored."""
+    with pytest.raises(UnknownMethodError, match="'independent' has no option 'slot_s'"):
+        trunkline.plan(make_problem(1), "independent", slot_s=0.1)
+
+
+def test_exhaustive_refuses_what_it_cannot_finish():
+    """Brute force says its limit instead of running for ever."""
+    with pytest.raises(UnsupportedProblemError, match="at most 12 tasks, the problem has 13"):
+        trunkline.plan(trunkline.load(TASKS), "exhaustive")
+
+
+TASKS = {
+    "format": "trunkline/loading-problem/1",
+    "deadline_s": 1.0,
+    "bandwidth_hz": 1.0,
+    "loading": [],
+    "blocks": {},
+    "models": [
+        {"id": "m", "blocks": [], "seconds_per_batch": 0, "seconds_per_task": 0, "max_batch": 1}
+    ],
+    "tasks": [
+        {"id": f"u{k}", "model": "m", "upload_bits": 0, "bits_per_s_per_hz": 0} for k in range(13)
+    ],
+}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_says_how_long_it_took(make_problem, method):
+    """The plan carries its method's name and the seconds that planning took."""
+    plan = trunkline.plan(make_problem(3), method)
+    assert plan.method == method
+    assert plan.solve_s > 0
+
+
+def test_plans_round_trip_as_documents(make_problem):
+    """A plan written as a document reads back as itself."""
+    for method in sorted(METHODS):
+        plan = trunkline.plan(make_problem(7), method)
+        assert trunkline.load_plan(plan.to_dict()) == plan
+
+
+def test_greedy_follows_the_rate():
+    """Algorithm 3 takes the model of most tasks per second first, then goes on from there."""
+    document = {**TASKS, "loading": [{"overhead_s": 0, "bytes_per_s": 1}], "deadline_s": 5.0}
+    model = {"seconds_per_batch": 0, "seconds_per_task": 0, "max_batch": 9}
+    document["blocks"] = {"s": 2, "x": 1, "y": 1, "z": 1.5}
+    document["models"] = [
+        {"id": "X", "blocks": ["s", "x"], **model},
+        {"id": "Y", "blocks": ["s", "y"], **model},
+        {"id": "Z", "blocks": ["z"], **model},
+    ]
+    asked = ["X"] * 2 + ["Y"] * 2 + ["Z"]
+    document["tasks"] = [
+        {"id": f"u{k}", "model": m, "upload_bits": 0, "bits_per_s_per_hz": 0}
+        for k, m in enumerate(asked)
+    ]
+    # rates at the start: X and Y 2/3, Z 1/1.5 = 2/3: a tie, broken by the larger count: X (first).
+    # Then Y lacks y alone: 2 tasks in 1 s. Then 1 s is left: Z (1.5 s) does not fit.
+    plan = trunkline.plan(trunkline.load(document), "greedy")
+    assert [(b.model, len(b.tasks)) for b in plan.batches] == [("X", 2), ("Y", 2)]
