@@ -21,7 +21,7 @@ setup: ## make .venv, or bring it up to date
 demo: setup ## whole-model against partial loading on this machine, with a table and pictures
 	@$(RUN) -m trunkline demo $(DEMO_ARGS)
 
-test: lint examples ## style, types, the examples, then all tests and the README's
+test: lint ## style and types, then all tests, the examples' and the README's among them
 	@$(RUN) -m pytest $(PYTEST_ARGS)
 
 lint: setup ## style and types
