@@ -1,0 +1,95 @@
+"""The rooms' import rules, the public names, and what an import may cost."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trunkline
+
+SOURCE = Path(trunkline.__file__).parent
+
+ROOMS = {
+    "errors": set(),
+    "units": {"errors"},
+    "links": {"errors"},
+    "radio": {"errors"},
+    "library": {"errors"},
+    "documents": {"errors"},
+    "loading": {"errors", "documents", "library", "links", "radio"},
+    "planners": {"errors", "documents", "loading"},
+    "pictures": {"errors", "library", "links", "loading"},
+    "store": {"errors", "documents", "library", "units"},
+    "runtime": {
+        "errors", "documents", "library", "links", "radio", "units", "loading", "planners",
+        "pictures", "store",
+    },
+    "experiments": {
+        "errors", "documents", "library", "links", "radio", "units", "loading", "planners",
+        "pictures", "store", "runtime",
+    },
+}  # fmt: skip
+"""What each room may import of the package, beside itself; `cli` may import everything."""
+
+HEAVY = {"torch", "numba", "matplotlib", "transformers", "scipy", "sklearn", "highspy"}
+
+
+def imported(path: Path) -> set[str]:
+    """The rooms of the package that a file imports, anywhere in it."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+            if node.module == "trunkline":
+                names = [f"trunkline.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        rooms |= {name.split(".")[1] for name in names if name.startswith("trunkline.")}
+    return rooms
+
+
+def files() -> list[tuple[str, Path]]:
+    """Every source file below a room, with the room's name."""
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        if room not in ("__init__", "__main__"):
+            found.append((room, path))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("room", "path"), files(), ids=lambda v: v.name if isinstance(v, Path) else v
+)
+def test_rooms_import_only_what_they_may(room, path):
+    """No file imports from a room above its own, and nothing imports the command line."""
+    if room != "cli":
+        assert imported(path) <= ROOMS[room] | {room}
+
+
+@pytest.mark.parametrize("module", ["trunkline", "trunkline.planners", "trunkline.cli"])
+def test_imports_stay_light(module):
+    """Neither the package, nor the planners, nor the command line pulls in a heavy library."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY & {name.split(".")[0] for name in run.stdout.split()}
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.name)
+def test_one_concept_per_file(path):
+    """No file passes 500 lines."""
+    assert len(path.read_text().splitlines()) <= 500
+
+
+def test_public_names():
+    """What `trunkline` exports, on purpose."""
+    assert sorted(trunkline.__all__) == [
+        "DocumentError", "Link", "Model", "ModelLibrary", "Stage", "TrunklineError",
+        "__version__", "check", "load", "load_plan", "plan",
+    ]  # fmt: skip
+    assert all(getattr(trunkline, name) is not None for name in trunkline.__all__)
