@@ -1,0 +1,81 @@
+"""Small models, real stores: what the runtime's tests share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trunkline.runtime import state_dict_source
+from trunkline.store import Architecture, InputSpec, Store
+
+MODELS = Path(__file__).parent / "tiny_models.py"
+
+
+@pytest.fixture(autouse=True)
+def _tiny_models_importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Factories are written `tiny_models:...` and found beside the tests."""
+    monkeypatch.syspath_prepend(str(MODELS.parent))
+    yield
+    sys.modules.pop("tiny_models", None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store.open(tmp_path / "store", create=True)
+
+
+Adder = Callable[..., dict[str, torch.Tensor]]
+
+
+@pytest.fixture
+def add(store: Store) -> Adder:
+    """Add a variant of a factory: seeded weights, optionally the lowest blocks of another's."""
+
+    def one(
+        name: str,
+        factory: str,
+        seed: int = 0,
+        base: Mapping[str, torch.Tensor] | None = None,
+        shared: Callable[[str], bool] = lambda key: False,
+        dtype: torch.dtype | None = None,
+        input: InputSpec | None = None,
+        **kwargs: Any,
+    ) -> dict[str, torch.Tensor]:
+        import tiny_models
+
+        state = randomised(getattr(tiny_models, factory)(**kwargs).state_dict(), seed)
+        if base is not None:
+            state = {key: base[key] if shared(key) else value for key, value in state.items()}
+        if dtype is not None:
+            state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+        architecture = Architecture("factory", factory=f"tiny_models:{factory}", kwargs=kwargs)
+        store.add(name, state_dict_source(state, architecture=architecture, input=input))
+        return state
+
+    return one
+
+
+def randomised(state: Mapping[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
+    """Random values of the same shapes; ties stay ties, variances stay positive."""
+    generator = torch.Generator().manual_seed(seed)
+    fresh: dict[int, torch.Tensor] = {}
+    result = {}
+    for key, value in state.items():
+        if value.data_ptr() not in fresh or not value.numel():
+            if value.is_floating_point():
+                drawn = torch.randn(value.shape, generator=generator, dtype=torch.float32) * 0.1
+                drawn = drawn.abs() + 0.5 if key.endswith("running_var") else drawn
+                fresh[value.data_ptr()] = drawn.to(value.dtype)
+            elif value.dtype == torch.bool:
+                fresh[value.data_ptr()] = torch.rand(value.shape, generator=generator) < 0.5
+            else:
+                drawn = torch.randint(1, 9, value.shape, generator=generator)
+                fresh[value.data_ptr()] = drawn.to(value.dtype)
+        result[key] = fresh[value.data_ptr()].view(value.shape)
+    return result

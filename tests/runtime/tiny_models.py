@@ -1,0 +1,141 @@
+"""Factories of the runtime's tests: one for each thing that makes loading go wrong."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def conv(classes: int = 5, width: int = 8) -> nn.Module:
+    """A convolutional network with batch normalisation."""
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(2 * width),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8 * width, classes),
+    )
+
+
+class Encoder(nn.Module):
+    """A transformer encoder whose output layer is its embedding (tied weights)."""
+
+    def __init__(self, vocabulary: int = 31, width: int = 16) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocabulary, width)
+        layer = nn.TransformerEncoderLayer(width, 2, 32, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+        self.head = nn.Linear(width, vocabulary)
+        self.head.weight = self.embed.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(n, length) -> (n, length, vocabulary)."""
+        out: Tensor = self.head(self.encoder(self.embed(tokens)))
+        return out
+
+
+def encoder() -> nn.Module:
+    """See `Encoder`."""
+    return Encoder()
+
+
+class Positional(nn.Module):
+    """Tensors that no state dict has: a non-persistent buffer, and plain attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(6, 4)
+        self.register_buffer("table", torch.linspace(-1, 1, 6) ** 2, persistent=False)
+        self.register_buffer("scale", torch.ones(1))
+        self.shift = torch.arange(4.0)
+        self.more = {"list": [torch.full((4,), 0.5)], "text": "x"}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 6) -> (n, 4)."""
+        y = self.lin(x + self.table) * self.scale + self.shift
+        out: Tensor = y * self.more["list"][0]  # type: ignore[index]
+        return out
+
+
+def positional() -> nn.Module:
+    """See `Positional`."""
+    return Positional()
+
+
+def recurrent() -> nn.Module:
+    """An LSTM: it keeps its weights in a list of its own as well."""
+    return nn.LSTM(5, 7, num_layers=2, batch_first=True)
+
+
+class NeedsData(nn.Module):
+    """A constructor that reads a tensor's value, which the meta device doesn't have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(3, int(torch.tensor([2.0]).item()))
+        self.twin = nn.Linear(3, 2)
+        self.twin.weight = self.lin.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3) -> (n, 2)."""
+        out: Tensor = self.lin(x) - 2 * self.twin(x)
+        return out
+
+
+def needs_data() -> nn.Module:
+    """See `NeedsData`."""
+    return NeedsData()
+
+
+class Hidden(nn.Module):
+    """Keeps a parameter in a plain list, where no switch would find it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(3, 2)
+        self.mine = [self.lin.weight]
+
+
+def hidden() -> nn.Module:
+    """See `Hidden`."""
+    return Hidden()
+
+
+class Odd(nn.Module):
+    """Scalars, empty tensors, whole numbers, booleans, and names with odd characters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.tensor(3))
+        self.register_buffer("empty", torch.zeros(0, 4))
+        self.register_buffer("mask", torch.tensor([True, False, True]))
+        self.register_buffer("bytes", torch.arange(7, dtype=torch.uint8))
+        self.register_buffer("small", torch.arange(5, dtype=torch.int8))
+        self.add_module("odd name/ü", nn.Linear(3, 3))
+        self.register_parameter("narrow", nn.Parameter(torch.ones(3, dtype=torch.float16)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3) -> (n, 3)."""
+        lin = self.get_submodule("odd name/ü")
+        y = lin(x) * self.mask + self.count + self.bytes.sum() + self.small.sum()
+        out: Tensor = y + self.narrow.float() + self.empty.sum()
+        return out
+
+
+def odd() -> nn.Module:
+    """See `Odd`."""
+    return Odd()
+
+
+def no_module() -> int:
+    """Not what a factory should return."""
+    return 3
+
+
+def broken() -> nn.Module:
+    """A factory that fails."""
+    raise RuntimeError("no such luck")
