@@ -96,6 +96,7 @@ def _print(
     output: Path | None,
     picture: Path | None,
 ) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from trunkline.cli.output import console, seconds
@@ -106,7 +107,7 @@ def _print(
     for n, b in enumerate(plan.batches, start=1):
         steps = (b.upload_s, b.load_s, b.compute_s, b.finish_s)
         megabytes = f"{b.load_bytes / 1e6:,.2f}"
-        table.add_row(str(n), b.model, str(len(b.tasks)), megabytes, *map(seconds, steps))
+        table.add_row(str(n), escape(b.model), str(len(b.tasks)), megabytes, *map(seconds, steps))
     out = console()
     if plan.batches:
         out.print(table)

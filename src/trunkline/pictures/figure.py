@@ -22,6 +22,11 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
+def plain(text: str) -> str:
+    """A name as text: a dollar sign in it starts no formula."""
+    return text.replace("$", r"\$")
+
+
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure to `path`; the suffix chooses the format.
 

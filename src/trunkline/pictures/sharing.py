@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trunkline.library import Component, ModelLibrary
-from trunkline.pictures.figure import OWN, SHARED, new_figure, save
+from trunkline.pictures.figure import OWN, SHARED, new_figure, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,8 @@ def draw_sharing(path: str | Path, library: ModelLibrary) -> Path:
     side = min(9.0, max(4.5, 0.17 * len(order) + 2.5))
     figure = new_figure(2.15 * side, side)
     left, right = figure.subplots(1, 2)
-    _draw_matrix(left, library, order)
+    if order:
+        _draw_matrix(left, library, order)
     _draw_pieces(right, library, order)
     return save(figure, path)
 
@@ -44,7 +45,7 @@ def _draw_matrix(ax: Axes, library: ModelLibrary, order: list[int]) -> None:
     shown = np.where(matrix > 0, matrix / own, 0.0)
     image = ax.imshow(shown, vmin=0, vmax=1, cmap="Blues", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, shrink=0.8, label="share of the row's bytes")
-    names = [library.models[i].id for i in order]
+    names = [plain(library.models[i].id) for i in order]
     if len(order) <= MAX_LABELS:
         ax.set_xticks(range(len(order)), names, rotation=90, fontsize=7)
         ax.set_yticks(range(len(order)), names, fontsize=7)
@@ -81,7 +82,8 @@ def _draw_pieces(ax: Axes, library: ModelLibrary, order: list[int]) -> None:
     ax.set_ylabel("MB (blue: held by several models)")
     ax.set_xlim(-0.6, len(order) - 0.4)
     if len(order) <= MAX_LABELS:
-        ax.set_xticks(range(len(order)), [library.models[i].id for i in order], fontsize=7)
+        names = [plain(library.models[i].id) for i in order]
+        ax.set_xticks(range(len(order)), names, fontsize=7)
         ax.tick_params(axis="x", rotation=90)
     else:
         ax.set_xticks([])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from trunkline.pictures.figure import COMPUTE, LOAD, UPLOAD, new_figure, save
+from trunkline.pictures.figure import COMPUTE, LOAD, UPLOAD, new_figure, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ def _draw_steps(ax: Axes, title: str, rows: Sequence[Row], deadline_s: float) ->
     ax.axvline(deadline_s, color="#b22222", linestyle="--", linewidth=1)
     ax.set_yticks([2, 1, 0], ["upload", "load", "compute"])
     ax.set_ylim(-0.6, 2.6)
-    ax.set_title(title, loc="left", fontsize=10)
+    ax.set_title(plain(title), loc="left", fontsize=10)
 
 
 def _draw_answered(ax: Axes, panels: Sequence[Panel], deadline_s: float) -> None:
@@ -99,7 +99,7 @@ def _draw_answered(ax: Axes, panels: Sequence[Panel], deadline_s: float) -> None
         for row in sorted(rows, key=_finish):
             times.append(_finish(row))
             counts.append(counts[-1] + len(row.tasks))
-        ax.step(times, counts, where="post", label=title.partition(":")[0])
+        ax.step(times, counts, where="post", label=plain(title.partition(":")[0]))
     ax.axvline(deadline_s, color="#b22222", linestyle="--", linewidth=1, label="deadline")
     ax.set_ylabel("tasks answered")
     ax.set_ylim(bottom=0)
