@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trunkline.errors import InputError
-from trunkline.units import format_bytes, format_seconds, parse_bytes
+from trunkline.units import parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,3 @@ def test_other_texts_are_refused(text: str) -> None:
     """Anything else is an InputError that shows the text."""
     with pytest.raises(InputError, match="write a number and a unit"):
         parse_bytes(text)
-
-
-def test_sizes_and_times_for_people() -> None:
-    """Three digits and the unit that fits."""
-    assert format_bytes(999) == "999 B"
-    assert format_bytes(43_210_000) == "43.2 MB"
-    assert format_bytes(2.15e12) == "2.15 TB"
-    assert format_seconds(0.00135) == "1.35 ms"
-    assert format_seconds(2.1) == "2.1 s"
-    assert format_seconds(0.00074) == "740 µs"

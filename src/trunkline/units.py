@@ -1,4 +1,4 @@
-"""Sizes and rates as people write and read them: `512MiB`, `2GB`, plain bytes."""
+"""Sizes as people write them: `512MiB`, `2GB`, plain bytes."""
 
 from __future__ import annotations
 
@@ -43,21 +43,3 @@ def parse_bytes(text: str) -> int:
         )
     number = found.group(1)
     return int(number) * factor if "." not in number else int(float(number) * factor)
-
-
-def format_bytes(size: float) -> str:
-    """A size for people, in powers of 1000 and three digits: `43.2 MB`, `512 B`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(size) < 999.5:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
-        size /= 1000.0
-    return f"{size:.3g} TB"
-
-
-def format_seconds(seconds: float) -> str:
-    """A time for people, in three digits: `1.35 ms`, `740 µs`, `2.10 s`."""
-    if abs(seconds) >= 0.9995:
-        return f"{seconds:.3g} s"
-    if abs(seconds) >= 0.9995e-3:
-        return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds * 1e6:.0f} µs"
