@@ -115,6 +115,11 @@ class Training:
     weight_decay: float = 5e-4
 
 
+BACKBONE_TRAINING = Training(epochs=12, rate=0.1)
+TUNING = Training(epochs=8, rate=0.05)
+"""Long enough that more epochs don't help."""
+
+
 @dataclass(frozen=True, slots=True)
 class FineTuned:
     """One variant: its task, frozen layers, seed, held-out accuracy (0..1) and weights."""
@@ -251,8 +256,8 @@ def run_study(
     tasks: Iterable[DigitsTask] = TASKS,
     depths: Iterable[int] = DEPTHS,
     seeds: Iterable[int] = (0, 1, 2),
-    backbone_training: Training = Training(epochs=12, rate=0.1),
-    tuning: Training = Training(epochs=8, rate=0.05),
+    backbone_training: Training = BACKBONE_TRAINING,
+    tuning: Training = TUNING,
     progress: Callable[[str], None] | None = None,
 ) -> Study:
     """Train the backbone and every (task, depth, seed) variant.

@@ -1,0 +1,195 @@
+"""The steps of `trunkline demo`, without their text: the command prints what they return."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trunkline.errors import InputError
+from trunkline.experiments import digits, stocking, variants
+from trunkline.experiments.digits import DigitsData, DigitsTask, FineTuned, Study, Training
+from trunkline.experiments.variants import RandomVariant
+from trunkline.store import ImportReport, Store
+
+MARKER = ".trunkline-demo"
+"""This file marks a folder as the demo's own, so that no other folder is ever written to."""
+
+SPARE_BYTES = 100_000_000
+"""Free space asked for beyond the weights: digits, documents, pictures."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How much the demo does.
+
+    Attributes:
+        tasks: requests in the burst.
+        per_network: random variants of each of ResNet-18, -34 and -50.
+        depths: frozen depths of the accuracy table.
+        stored_depths: those whose variants (of the first seed) go into the store.
+        seeds: seeds of the accuracy table.
+        backbone, tuning: how long to train.
+        repeats: runs of each plan; the median one is shown.
+        deadline_share: the deadline is this share of the time in which whole-model loading
+            serves everybody.
+        seed: of the random weights and the burst.
+    """
+
+    tasks: int = 120
+    per_network: int = 10
+    depths: tuple[int, ...] = digits.DEPTHS
+    stored_depths: tuple[int, ...] = (4, 6, 8)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    backbone: Training = digits.BACKBONE_TRAINING
+    tuning: Training = digits.TUNING
+    repeats: int = 3
+    deadline_share: float = 0.6
+    seed: int = 0
+
+    @property
+    def trainings(self) -> int:
+        """How many networks the study trains."""
+        return 1 + len(digits.TASKS) * len(self.depths) * len(self.seeds)
+
+
+FULL = Settings()
+QUICK = Settings(
+    tasks=24,
+    per_network=1,
+    depths=(0, 4, 8),
+    stored_depths=(4, 8),
+    seeds=(0,),
+    backbone=Training(epochs=4, rate=0.1),
+    tuning=Training(epochs=2, rate=0.05),
+    repeats=1,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where the demo leaves what."""
+
+    path: Path
+
+    @property
+    def store(self) -> Path:
+        """The store's directory."""
+        return self.path / "store"
+
+    @property
+    def weights(self) -> Path:
+        """The digits variants as safetensors files, to try `trunkline import` on."""
+        return self.path / "weights"
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+
+def open_folder(path: Path) -> Folder:
+    """Make the demo's folder, or use the one of an earlier demo.
+
+    Raises:
+        InputError: something else is there, or it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        mine = (path / MARKER).exists()
+        if not mine and any(path.iterdir()):
+            raise InputError(
+                f"{path} is not empty and not from an earlier demo: name a new folder with --dir"
+            )
+        (path / MARKER).write_text("This folder was made by `trunkline demo`; delete it freely.\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be used for the demo: {error.strerror}") from None
+    return Folder(path)
+
+
+def check_space(folder: Folder, needed_bytes: int) -> None:
+    """Refuse to start without room for what is to be written (InputError)."""
+    free = shutil.disk_usage(folder.path).free
+    if free < needed_bytes:
+        raise InputError(
+            f"{folder.path}: the demo has {needed_bytes / 1e9:.1f} GB to write and only "
+            f"{free / 1e9:.1f} GB are free there: make room, name another place with --dir, "
+            "or take --quick"
+        )
+
+
+def train(settings: Settings, tell: Tell) -> tuple[DigitsData, Study]:
+    """Train the digits networks."""
+    data = digits.load_digits_data()
+    study = digits.run_study(
+        data,
+        depths=settings.depths,
+        seeds=settings.seeds,
+        backbone_training=settings.backbone,
+        tuning=settings.tuning,
+        progress=tell,
+    )
+    return data, study
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What the demo put into the store.
+
+    Attributes:
+        digits: the digits variants (real weights), by name.
+        random: the random ones, by name.
+        digits_reports, random_reports: of the imports that were needed.
+    """
+
+    digits: Mapping[str, FineTuned]
+    random: Mapping[str, RandomVariant]
+    digits_reports: Sequence[ImportReport]
+    random_reports: Sequence[ImportReport]
+
+    @property
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted([*self.digits, *self.random])
+
+
+def stock(folder: Folder, store: Store, study: Study, settings: Settings, tell: Tell) -> Stock:
+    """Import digits and random variants, as far as they are not there yet.
+
+    Raises:
+        InputError: there is not enough room.
+        StoreError: writing failed.
+    """
+    drawn = variants.draw_variants(settings.per_network, seed=settings.seed)
+    check_space(folder, stocking.bytes_to_write(store, drawn, settings.seed) + SPARE_BYTES)
+    chosen = [
+        v
+        for v in study.variants
+        if v.seed == settings.seeds[0] and v.frozen in settings.stored_depths
+    ]
+    paths = stocking.save_digits(chosen, folder.weights)
+    digits_reports = stocking.stock_digits(store, chosen, paths)
+    random_reports = stocking.stock_random(store, drawn, seed=settings.seed, tell=tell)
+    if any(report.replaced for report in (*digits_reports, *random_reports)):
+        store.gc()  # an earlier demo had other settings
+    return Stock(
+        {variant.name: variant for variant in chosen},
+        {variant.name: variant for variant in drawn},
+        digits_reports,
+        random_reports,
+    )
+
+
+def upload_bits(stock: Stock) -> dict[str, float]:
+    """What a user of each model uploads: an image of 32x32x3 bytes, or of 8x8 for digits."""
+    return {
+        **dict.fromkeys(stock.digits, 8.0 * 8 * 8),
+        **dict.fromkeys(stock.random, 8.0 * 32 * 32 * 3),
+    }
+
+
+def task_of(stock: Stock, model: str) -> DigitsTask | None:
+    """The digits task of a model, None for a random one."""
+    variant = stock.digits.get(model)
+    return None if variant is None else variant.task
