@@ -1,0 +1,1 @@
+"""Benchmarks: ratios against named peers and against the machine's own limits, in one run each."""

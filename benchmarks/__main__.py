@@ -1,0 +1,78 @@
+"""Run the benchmarks, each in a process of its own: `python -m benchmarks [NAME ...]`.
+
+`--save DIR` keeps what each one prints as DIR/NAME.txt, under a line that says where and when it
+was measured; the documentation shows those files as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+NAMES = ("planner", "store", "switching")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--save", type=Path, help="keep the output of each in this folder")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(NAMES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    failed = []
+    for name in arguments.names or NAMES:
+        output, status = run(name)
+        if status:
+            failed.append(name)
+        elif arguments.save:
+            arguments.save.mkdir(parents=True, exist_ok=True)
+            (arguments.save / f"{name}.txt").write_text(f"{machine()}\n\n{output}")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def run(name: str) -> tuple[str, int]:
+    """One benchmark in a process of its own, its output shown as it comes and returned."""
+    print(f"== {name}", flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{name}"]
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line)
+    return "".join(lines), process.returncode
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    packages = []
+    for package in ("trunkline", "numpy", "torch", "safetensors"):
+        try:
+            packages.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return (
+        f"{datetime.date.today()}, {os.cpu_count()} x {processor()}, {platform.system()}, "
+        f"Python {platform.python_version()}, {', '.join(packages)}"
+    )
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
