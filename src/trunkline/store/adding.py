@@ -98,9 +98,7 @@ def _publish(
     layout: Layout, name: str, digest: str, blobs: dict[str, bytes], replace: bool
 ) -> bool:
     """Write the small blobs and name the manifest in the index; whether another gave way."""
-    for blob, content in blobs.items():
-        if not layout.has(blob, len(content)):
-            layout.write_blob(blob, [content])
+    BlockWriter(layout, True).write_small(blobs)
     layout.sync_blobs()
     entry = {
         "mediaType": packing.MANIFEST_TYPE,

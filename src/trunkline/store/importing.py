@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final
@@ -60,22 +60,37 @@ class BlockWriter:
         """
         self._done, self._total = 0, sum(draft.bytes for draft in drafts)
         with ThreadPoolExecutor(workers, thread_name_prefix="trunkline-import") as pool:
-            futures = [pool.submit(self._one, draft) for draft in drafts]
+            # Large ones first, so that no thread is left alone with one at the end.
+            order = sorted(range(len(drafts)), key=lambda i: -drafts[i].bytes)
+            futures = {i: pool.submit(self._one, drafts[i]) for i in order}
             try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-                return [future.result() for future in futures]
+                wait(futures.values(), return_when=FIRST_EXCEPTION)
+                for future in futures.values():
+                    future.result()
+                return [futures[i].result() for i in range(len(drafts))]
             finally:
-                for future in futures:
+                for future in futures.values():
                     future.cancel()
+
+    def write_small(self, blobs: Mapping[str, bytes]) -> None:
+        """Write those of some small blobs that the store lacks, side by side.
+
+        Raises:
+            StoreError: the store cannot be written to.
+        """
+        lacking = [one for one in blobs.items() if not self._layout.has(one[0], len(one[1]))]
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="trunkline-import") as pool:
+            list(pool.map(lambda one: self._layout.write_blob(one[0], [one[1]]), lacking))
 
     def _one(self, draft: BlockDraft) -> Imported:
         held = draft.size <= BUFFER_BYTES
         buffer = self._buffer(draft.size if held else PIECE_BYTES)
         hasher = hashlib.sha256()
-        for piece in draft.read(buffer, PIECE_BYTES):
+        pieces = draft.read(buffer, PIECE_BYTES)
+        hasher.update(next(pieces))  # the header; progress counts payload
+        for piece in pieces:
             hasher.update(piece)
             self._tell(len(piece))
-        self._tell(-len(draft.header))  # progress counts payload
         digest = "sha256:" + hasher.hexdigest()
         new = not self._layout.has(digest, draft.size)
         if new and self._write:

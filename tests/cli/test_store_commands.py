@@ -1,0 +1,177 @@
+"""`trunkline import`, `list`, `verify`, `remove`, `gc` on the command line."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trunkline.cli import main
+from trunkline.store import Store
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def weights(path: Path, **layers: int) -> Path:
+    """A safetensors file: layer -> the byte that fills its 100 bytes."""
+    header, data = {}, b""
+    for layer, value in layers.items():
+        offsets = [len(data), len(data) + 100]
+        header[f"{layer}.w"] = {"dtype": "U8", "shape": [100], "data_offsets": offsets}
+        data += bytes([value]) * 100
+    raw = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw + data)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command against a store of its own: exit status, output, errors."""
+    monkeypatch.setenv("TRUNKLINE_STORE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(one) for one in arguments])
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+def test_import_reports_what_came_in_what_was_new_and_who_shares(run: Run, tmp_path: Path) -> None:
+    """The report for people and that for machines say the same."""
+    first = run("import", weights(tmp_path / "first.safetensors", a=1, b=2))
+    assert first[0] == 0
+    assert "first: imported 200 B in 2 blocks, of which 200 B in 2 blocks are new" in first[1]
+    status, out, err = run("import", weights(tmp_path / "x", a=1, b=3), "--name", "y", "--json")
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    assert (report["bytes_in"], report["bytes_new"]) == (200, 100)
+    assert report["shared"] == {"first": 100}
+    again = run("import", tmp_path / "x", "--name", "y")
+    assert "holds this very model already" in again[1]
+    assert "shares 100 B (50%) with first" in again[1]
+
+
+def test_list_says_size_own_bytes_and_architecture(run: Run, tmp_path: Path) -> None:
+    """Own bytes are those that no other model has."""
+    run("import", weights(tmp_path / "m1.safetensors", a=1, b=2))
+    run("import", weights(tmp_path / "m2.safetensors", a=1, b=3, c=4))
+    status, out, _ = run("list", "--json")
+    found = json.loads(out)
+    assert status == 0
+    assert [(m["name"], m["bytes"], m["own_bytes"], m["blocks"]) for m in found["models"]] == [
+        ("m1", 200, 100, 2),
+        ("m2", 300, 200, 3),
+    ]
+    assert found["distinct_bytes"] == 400
+    status, out, _ = run("list")
+    assert "2 models, 500 B one by one, 400 B of distinct blocks" in out
+
+
+def test_verify_ends_with_1_where_something_is_wrong(run: Run, tmp_path: Path) -> None:
+    """Status 0 for a good store; 1, the digest and the models for a bad blob."""
+    run("import", weights(tmp_path / "m1.safetensors", a=1))
+    run("import", weights(tmp_path / "m2.safetensors", a=1, b=2))
+    assert run("verify")[0] == 0
+    store = Store.open(tmp_path / "store")
+    shared = store.model("m1").blocks[0].digest
+    store.blob_path(shared).write_bytes(b"")
+    status, out, _ = run("verify")
+    assert status == 1
+    assert shared in out
+    assert "needed by m1, m2" in out
+    status, out, _ = run("verify", "m2", "--json")
+    assert status == 1
+    (problem,) = json.loads(out)["problems"]
+    assert (problem["digest"], problem["models"]) == (shared, ["m2"])
+
+
+def test_remove_and_gc_free_what_is_not_shared(run: Run, tmp_path: Path) -> None:
+    """Removing all or none of the models named; gc frees the rest."""
+    run("import", weights(tmp_path / "m1.safetensors", a=1))
+    run("import", weights(tmp_path / "m2.safetensors", a=1, b=2))
+    status, _, err = run("remove", "m2", "m3")
+    assert (status, "no model 'm3'" in err) == (2, True)
+    assert Store.open(tmp_path / "store").names() == ["m1", "m2"]
+    assert run("remove", "m2")[0] == 0
+    status, out, _ = run("gc", "--json")
+    # One block, and m2's manifest, config and index file; the empty trunkline.json is m1's, too.
+    assert (status, json.loads(out)["blobs"]) == (0, 4)
+    assert run("verify")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["import", "nowhere"], "no file or folder nowhere"),
+        (["import", "w.bin"], "is a pickle"),
+        (["import", "w.safetensors", "--name", "a/b"], "try 'a-b'"),
+        (["import", "w.safetensors", "--kwargs", "{}"], "--factory"),
+        (["import", "w.safetensors", "--factory", "f"], "package.module:callable"),
+        (["import", "w.safetensors", "--factory", "f:g", "--kwargs", "{"], "no JSON"),
+        (["import", "w.safetensors", "--factory", "f:g", "--kwargs", "[]"], "no JSON object"),
+        (["import", "w.safetensors", "--factory", "no_such:g"], "cannot be imported"),
+        (["import", "w.safetensors", "--input", "3,x"], "3,32,32:float32"),
+        (["list"], "no store at"),
+        (["verify"], "no store at"),
+        (["gc"], "no store at"),
+        (["remove", "a"], "no store at"),
+    ],
+)
+def test_unusable_input_is_one_line_and_status_2(
+    run: Run, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    """Every unusable input: one line that says why, nothing on standard output, status 2."""
+    weights(tmp_path / "w.safetensors", a=1)
+    (tmp_path / "w.bin").write_bytes(b"PK\x03\x04")
+    status, out, err = run(*arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_factory_in_the_current_directory(run: Run, tmp_path: Path) -> None:
+    """A factory that lies beside the user is found, its arguments and the input are kept."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    name = f"mine_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(
+        "from torch import nn\ndef net(width):\n    return nn.Linear(width, 2)\n"
+    )
+    save_file({"weight": torch.ones(2, 3), "bias": torch.ones(2)}, tmp_path / "w.safetensors")
+    arguments = ("--factory", f"{name}:net", "--input", "3:float32", "--name", "m")
+    status, _, err = run("import", "w.safetensors", *arguments, "--kwargs", '{"width": 4}')
+    assert status == 2
+    assert "'weight' must have the shape [2, 4]" in err
+    assert run("import", "w.safetensors", *arguments, "--kwargs", '{"width": 3}')[0] == 0
+    (model,) = json.loads(run("list", "--json")[1])["models"]
+    assert model["architecture"] == f"{name}:net(width=3)"
+    assert model["input"] == {"shape": [3], "dtype": "float32"}
+
+
+def test_a_progress_bar_is_drawn_on_a_terminal_after_a_second(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No terminal or no time: no bar; else a bar on standard error only."""
+    from trunkline.cli import progress
+
+    def drawn(terminal: bool, patience_s: float) -> Any:
+        monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+        monkeypatch.setattr(progress, "_PATIENCE_S", patience_s)
+        with progress.progress_bar("work") as tell:
+            tell(1, 2)
+            tell(2, 2)
+        return capsys.readouterr()
+
+    assert drawn(False, -1.0) == ("", "")
+    assert drawn(True, 60.0) == ("", "")
+    out, err = drawn(True, -1.0)
+    assert out == ""
+    assert "work" in err

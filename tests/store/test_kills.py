@@ -1,0 +1,138 @@
+"""What a kill or a second process may do to an import: nothing that lasts."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trunkline.store import Store, Tensors
+
+
+def importer(store: Path, weights: Path, name: str) -> subprocess.Popen[bytes]:
+    """`trunkline import` as its own process."""
+    command = [sys.executable, "-m", "trunkline", "import", str(weights), "--json"]
+    command += ["--name", name, "--store", str(store)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.fixture
+def weights(write_file: Callable[..., Path]) -> Path:
+    """120 layers of 64 KiB: enough for a kill to fall between two blobs."""
+    values = np.random.default_rng(5)
+    return write_file(
+        {f"layer{i}.w": values.standard_normal(16_384).astype("<f4") for i in range(120)}
+    )
+
+
+@pytest.mark.slow
+def test_fifty_kills(weights: Path, tmp_path: Path) -> None:
+    """Killed at 50 random moments, the store verifies each time; the next import goes on."""
+    path = tmp_path / "store"
+    started = time.monotonic()
+    first = importer(tmp_path / "trial", weights, "m")
+    first.communicate()
+    whole_s = time.monotonic() - started
+    draw = random.Random(7)
+    blobs = path / "blobs" / "sha256"
+    before: dict[str, int] = {}
+    for _ in range(50):
+        # Half of the time is the interpreter's start, so most kills fall into the second half.
+        process = importer(path, weights, "m")
+        time.sleep(draw.uniform(0.4, 1.05) * whole_s)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if not (path / "oci-layout").exists():
+            continue
+        store = Store.open(path)
+        assert store.verify().ok
+        now = {one.name: one.stat().st_ino for one in blobs.iterdir()}
+        # What is there stays and is not written again: the same file, not only the same name.
+        assert before.items() <= now.items()
+        before = now
+        if "m" in store.names():
+            store.remove("m")
+            for one in sorted(blobs.iterdir())[: draw.randrange(130)]:
+                one.unlink()
+                before.pop(one.name)
+    process = importer(path, weights, "m")
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    report = json.loads(out)
+    assert report["blocks"] == 120
+    store = Store.open(path)
+    assert store.verify().ok
+    assert len(store.model("m").blocks) == 120
+    store.gc()
+    assert list((path / ".trunkline" / "tmp").iterdir()) == []
+
+
+def test_an_import_resumes(weights: Path, tmp_path: Path) -> None:
+    """Killed once some blobs are there, the next import writes only the others."""
+    path = tmp_path / "store"
+    blobs = path / "blobs" / "sha256"
+    process = importer(path, weights, "m")
+    while process.poll() is None and not (blobs.is_dir() and any(blobs.iterdir())):
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    there = {one.name for one in blobs.iterdir()}
+    assert there
+    report = Store.open(path).add("m", weights)
+    found = {block.digest.removeprefix("sha256:") for block in Store.open(path).model("m").blocks}
+    assert report.blocks_new == 120 - len(found & there)
+
+
+def test_two_imports_at_once(weights: Path, tmp_path: Path) -> None:
+    """Two processes that make one store and import the same blocks under two names both succeed."""
+    path = tmp_path / "store"
+    both = [importer(path, weights, name) for name in ("a", "b", "c")]
+    for process in both:
+        out, error = process.communicate()
+        assert process.returncode == 0, error.decode()
+        assert json.loads(out)["bytes_in"] == 120 * 65_536
+    store = Store.open(path)
+    assert store.names() == ["a", "b", "c"]
+    assert store.verify().ok
+    assert len(store.library().blocks) == 120
+
+
+def test_imports_from_threads(store: Store, layered: Callable[..., Tensors]) -> None:
+    """One Store object serves several threads; every model arrives."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def add(i: int) -> Any:
+        return store.add(f"m{i}", layered(1, 2, i))
+
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(add, range(12)))
+    assert len(reports) == 12
+    assert store.names() == sorted(f"m{i}" for i in range(12))
+    assert store.verify().ok
+    assert store.gc().blobs == 0
+
+
+def test_gc_beside_imports(weights: Path, tmp_path: Path) -> None:
+    """gc called again and again while an import runs takes nothing of what it needs."""
+    from trunkline.errors import NotInStoreError, StoreBusyError, StoreError
+
+    path = tmp_path / "store"
+    process = importer(path, weights, "m")
+    while process.poll() is None:
+        try:
+            Store.open(path).gc(wait_s=0)
+        except (StoreBusyError, NotInStoreError, StoreError):
+            time.sleep(0.005)
+    process.communicate()
+    assert process.returncode == 0
+    assert Store.open(path).verify().ok
