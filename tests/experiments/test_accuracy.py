@@ -41,3 +41,12 @@ def test_the_picture_is_written(tmp_path, small_study):
     """A PNG lies where it was asked for."""
     path = accuracy.draw_accuracy(tmp_path / "accuracy.png", small_study)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_depths_worth_sharing_are_the_deepest_that_cost_little():
+    """Within 2 points of the best (0.99): 0, 4 and 6; the two deepest of them are 4 and 6. Asked
+    for more than there are, the most accurate of the rest (8) comes in."""
+    study = made_up({0: [0.98], 4: [0.99], 6: [0.975], 8: [0.9], 10: [0.5]})
+    task = digits.TASKS[0]
+    assert accuracy.depths_worth_sharing(study, task, 2) == [4, 6]
+    assert accuracy.depths_worth_sharing(study, task, 4) == [0, 4, 6, 8]

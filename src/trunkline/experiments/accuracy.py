@@ -34,14 +34,32 @@ class Point:
 
 def points(study: Study) -> dict[DigitsTask, list[Point]]:
     """The points of a study, a list by increasing depth for each task."""
-    found: dict[DigitsTask, list[Point]] = {}
-    for task, frozen in sorted(
-        {(v.task, v.frozen) for v in study.variants}, key=lambda pair: (pair[0].name, pair[1])
-    ):
-        values = np.array(study.accuracies(task, frozen))
-        point = Point(task, frozen, float(values.mean()), float(values.min()), float(values.max()))
-        found.setdefault(task, []).append(point)
-    return found
+    tasks = dict.fromkeys(variant.task for variant in study.variants)  # in the study's order
+    return {
+        task: [_point(study, task, frozen) for frozen in _depths(study, task)] for task in tasks
+    }
+
+
+def _depths(study: Study, task: DigitsTask) -> list[int]:
+    return sorted({variant.frozen for variant in study.variants if variant.task == task})
+
+
+def _point(study: Study, task: DigitsTask, frozen: int) -> Point:
+    values = np.array(study.accuracies(task, frozen))
+    return Point(task, frozen, float(values.mean()), float(values.min()), float(values.max()))
+
+
+def depths_worth_sharing(
+    study: Study, task: DigitsTask, count: int, tolerance: float = 0.02
+) -> list[int]:
+    """The `count` greatest frozen depths whose mean accuracy is within `tolerance` of the task's
+    best; filled up with the most accurate other depths where there are fewer. Sorted."""
+    line = points(study)[task]
+    best = max(point.mean for point in line)
+    by_worth = sorted(
+        line, key=lambda p: (0, -p.frozen) if p.mean >= best - tolerance else (1, -p.mean)
+    )
+    return sorted(point.frozen for point in by_worth[:count])
 
 
 def shared_bytes(frozen: int) -> float:

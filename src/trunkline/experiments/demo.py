@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trunkline.errors import InputError
 from trunkline.experiments import digits, stocking, variants
+from trunkline.experiments.accuracy import depths_worth_sharing
 from trunkline.experiments.digits import DigitsData, DigitsTask, FineTuned, Study, Training
 from trunkline.experiments.variants import RandomVariant
 from trunkline.store import ImportReport, Store
@@ -30,7 +31,7 @@ class Settings:
         tasks: requests in the burst.
         per_network: random variants of each of ResNet-18, -34 and -50.
         depths: frozen depths of the accuracy table.
-        stored_depths: those whose variants (of the first seed) go into the store.
+        variants_per_task: how many depths of each digits task go into the store (first seed).
         seeds: seeds of the accuracy table.
         backbone, tuning: how long to train.
         repeats: runs of each plan; the median one is shown.
@@ -42,7 +43,7 @@ class Settings:
     tasks: int = 120
     per_network: int = 10
     depths: tuple[int, ...] = digits.DEPTHS
-    stored_depths: tuple[int, ...] = (4, 6, 8)
+    variants_per_task: int = 3
     seeds: tuple[int, ...] = (0, 1, 2)
     backbone: Training = digits.BACKBONE_TRAINING
     tuning: Training = digits.TUNING
@@ -59,9 +60,9 @@ class Settings:
 FULL = Settings()
 QUICK = Settings(
     tasks=24,
-    per_network=1,
+    per_network=2,
     depths=(0, 4, 8),
-    stored_depths=(4, 8),
+    variants_per_task=2,
     seeds=(0,),
     backbone=Training(epochs=4, rate=0.1),
     tuning=Training(epochs=2, rate=0.05),
@@ -166,7 +167,8 @@ def stock(folder: Folder, store: Store, study: Study, settings: Settings, tell: 
     chosen = [
         v
         for v in study.variants
-        if v.seed == settings.seeds[0] and v.frozen in settings.stored_depths
+        if v.seed == settings.seeds[0]
+        and v.frozen in depths_worth_sharing(study, v.task, settings.variants_per_task)
     ]
     paths = stocking.save_digits(chosen, folder.weights)
     digits_reports = stocking.stock_digits(store, chosen, paths)

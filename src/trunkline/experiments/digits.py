@@ -116,8 +116,8 @@ class Training:
 
 
 BACKBONE_TRAINING = Training(epochs=12, rate=0.1)
-TUNING = Training(epochs=8, rate=0.05)
-"""Long enough that more epochs don't help."""
+TUNING = Training(epochs=8, rate=0.1)
+"""Short, since a demo waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
