@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from trunkline.cli import check, plan, show
+from trunkline.cli import check, gc, import_, list_, plan, remove, show, verify
 from trunkline.errors import TrunklineError
 
 app = typer.Typer(
@@ -29,6 +29,11 @@ app = typer.Typer(
 app.command("show")(show.show)
 app.command("plan")(plan.plan)
 app.command("check")(check.check)
+app.command("import")(import_.import_)
+app.command("list")(list_.list_)
+app.command("verify")(verify.verify)
+app.command("remove")(remove.remove)
+app.command("gc")(gc.gc)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
