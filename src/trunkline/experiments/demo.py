@@ -7,11 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from trunkline.errors import InputError
 from trunkline.experiments import digits, stocking, variants
 from trunkline.experiments.accuracy import depths_worth_sharing
-from trunkline.experiments.digits import DigitsData, DigitsTask, FineTuned, Study, Training
+from trunkline.experiments.digits import DigitsData, FineTuned, Study, Training
 from trunkline.experiments.variants import RandomVariant
+from trunkline.loading import Task
 from trunkline.store import ImportReport, Store
 
 MARKER = ".trunkline-demo"
@@ -191,7 +196,32 @@ def upload_bits(stock: Stock) -> dict[str, float]:
     }
 
 
-def task_of(stock: Stock, model: str) -> DigitsTask | None:
-    """The digits task of a model, None for a random one."""
-    variant = stock.digits.get(model)
-    return None if variant is None else variant.task
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the users send.
+
+    Attributes:
+        tensors: the input of each task by id, without a batch dimension, as its model takes it.
+        expected: the right class of each digits task by id; the others have no right answer.
+    """
+
+    tensors: Mapping[str, Tensor]
+    expected: Mapping[str, int]
+
+
+def draw_inputs(stock: Stock, data: DigitsData, tasks: Sequence[Task], seed: int = 0) -> Inputs:
+    """A held-out image for every digits task, noise for the others."""
+    rng = np.random.default_rng([seed, 3])
+    noise = torch.Generator().manual_seed(seed)
+    held_out = {task: data.held_out.of(task) for task in {v.task for v in stock.digits.values()}}
+    tensors: dict[str, Tensor] = {}
+    expected: dict[str, int] = {}
+    for task in tasks:
+        if task.model in stock.digits:
+            examples = held_out[stock.digits[task.model].task]
+            index = int(rng.integers(len(examples.classes)))
+            tensors[task.id] = examples.images[index]
+            expected[task.id] = int(examples.classes[index])
+        else:
+            tensors[task.id] = torch.randn(stocking.IMAGE_INPUT.shape, generator=noise)
+    return Inputs(tensors, expected)
