@@ -126,12 +126,15 @@ def test_parameters_hidden_in_plain_attributes_are_refused() -> None:
 @pytest.mark.parametrize(
     ("architecture", "message"),
     [
-        (factory("nothing"), "has no 'nothing'"),
+        (factory("nothing"), "has no attribute 'nothing'"),
         (factory("no_module"), "returned int and not a torch.nn.Module"),
         (factory("broken"), "cannot be built: RuntimeError: no such luck"),
         (factory("conv", colour=3), "cannot be built: TypeError"),
-        (Architecture("factory", factory="no.such.place:x"), "cannot import no.such.place"),
-        (Architecture("factory", factory="math:pi"), "'pi' is not callable"),
+        (
+            Architecture("factory", factory="no.such.place:x"),
+            "cannot be imported: ModuleNotFoundError",
+        ),
+        (Architecture("factory", factory="math:pi"), "is no callable"),
         (Architecture("huggingface", config={}), "names no model_type"),
         (Architecture("huggingface", config={"model_type": "zzz"}), "zzz"),
     ],

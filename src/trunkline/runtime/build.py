@@ -6,7 +6,6 @@ with the working directory first.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import Any
@@ -16,6 +15,7 @@ from torch import nn
 
 from trunkline.errors import ArchitectureError
 from trunkline.store import Architecture
+from trunkline.store.skeleton import load_callable
 
 
 def build_skeleton(architecture: Architecture) -> nn.Module:
@@ -65,33 +65,11 @@ def _checked(module: Any, architecture: Architecture) -> nn.Module:
 def _maker(architecture: Architecture) -> Any:
     if architecture.kind == "huggingface":
         return lambda: _from_transformers(architecture)
-    factory = resolve(str(architecture.factory))
-    return lambda: factory(**dict(architecture.kwargs))
-
-
-def resolve(name: str) -> Any:
-    """The callable `package.module:callable`, with the working directory importable.
-
-    Raises:
-        ArchitectureError: no such module or callable in it.
-    """
-    module_name, _, path = name.partition(":")
     here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:  # user code again
-        raise ArchitectureError(
-            f"factory {name}: cannot import {module_name}: {type(error).__name__}: {error}"
-        ) from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            raise ArchitectureError(f"factory {name}: {module_name} has no {path!r}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise ArchitectureError(f"factory {name}: {path!r} is not callable")
-    return found
+    if not {"", here} & set(sys.path):  # for what the factory itself imports when it is called
+        sys.path.append(here)
+    factory = load_callable(str(architecture.factory))
+    return lambda: factory(**dict(architecture.kwargs))
 
 
 def _from_transformers(architecture: Architecture) -> nn.Module:

@@ -1,0 +1,39 @@
+"""The system's cache of file pages: letting go of files, so that a cold read can be measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def drop_cached(paths: Iterable[Path]) -> bool:
+    """Ask the system to forget the cached pages of files; returns whether it did.
+
+    Linux forgets clean pages of files on a disk; a file system in memory, and some others, keep
+    them. Where it cannot be told, the answer is no.
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return False
+    gone = True
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            gone = gone and not _is_cached(fd)
+        except OSError:
+            gone = False
+        finally:
+            os.close(fd)
+    return gone
+
+
+def _is_cached(fd: int) -> bool:
+    """Whether the middle of a file could be read at once; True where that cannot be asked."""
+    if not hasattr(os, "RWF_NOWAIT"):
+        return True
+    size = os.fstat(fd).st_size
+    try:
+        return os.preadv(fd, [bytearray(1)], size // 2, os.RWF_NOWAIT) > 0
+    except BlockingIOError:
+        return False
