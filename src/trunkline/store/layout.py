@@ -240,7 +240,7 @@ class Layout:
         except OSError as error:
             raise StoreError(
                 f"cannot write to the store at {self.path}: {reason(error)}; "
-                "its models are as they were"
+                "its models are as they were (`trunkline gc` frees what this import wrote)"
             ) from None
 
 
