@@ -13,7 +13,19 @@ from collections.abc import Sequence
 
 import typer
 
-from trunkline.cli import check, gc, import_, list_, plan, remove, show, verify
+from trunkline.cli import (
+    check,
+    gc,
+    import_,
+    list_,
+    plan,
+    problem,
+    profile,
+    remove,
+    run,
+    show,
+    verify,
+)
 from trunkline.errors import TrunklineError
 
 app = typer.Typer(
@@ -34,6 +46,9 @@ app.command("list")(list_.list_)
 app.command("verify")(verify.verify)
 app.command("remove")(remove.remove)
 app.command("gc")(gc.gc)
+app.command("profile")(profile.profile)
+app.command("problem")(problem.problem)
+app.command("run")(run.run)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

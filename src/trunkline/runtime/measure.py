@@ -2,7 +2,7 @@
 
 Loads and forwards are measured in turn, as in a run: a forward right after a switch (whose bytes
 have just passed through the processor's caches), a switch right after a forward, now and then after
-a pause as an upload makes it. Measured in a hot loop, both would look faster than they are.
+a pause as an upload makes it. Measured in a hot loop, both would look faster than they are; in a wholly random order, slower.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ Tell = Callable[[str, int, int], None]
 LONGEST_PAUSE_S = 0.004
 COLD_LOADS = 8
 LEAST_ROUNDS = 3
+LEAST_SIZES = 4
+"""With fewer batch sizes than this, none is left out of the line."""
+NOTED_ERROR = 0.25
+"""A batch size that is off the line by more than this part is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def measure(
         NotInStoreError: no such model.
         ProfileError: a model named cannot be measured, or none can.
     """
-    notes: list[str] = []
+    notes = _busy()
     models = _runnable(store, names, notes)
     tell = tell or (lambda what, done, of: None)
     with Runtime(store, device) as runtime:
@@ -106,12 +110,13 @@ def measure(
             for size, batch in group.batches.items():
                 runtime.switch(group.models[0].name)
                 group.peaks[size] = peak_bytes(runtime, group.models[0].name, batch)
+        computing = tuple(_computing_fit(group, notes) for group in groups)
         return Profile(
             machine=_machine(device),
             device=device,
             warm=warm,
             cold=cold,
-            computing=tuple(_computing_fit(group) for group in groups),
+            computing=computing,
             memory_bytes=settings.memory_bytes or _free_bytes(runtime.device) // 2,
             largest_batch=settings.largest_batch,
             notes=tuple(notes),
@@ -179,28 +184,32 @@ def _try(runtime: Runtime, name: str, batch: torch.Tensor) -> None:
 class _Rehearsal:
     """Switches and forwards in random order, timed; `loads` has (bytes, seconds)."""
 
-    def __init__(self, runtime: Runtime, groups: Sequence[_Group], rng: random.Random) -> None:
+    def __init__(self, runtime: Runtime, groups: list[_Group], rng: random.Random) -> None:
         self.runtime = runtime
         self.groups = groups
         self.rng = rng
         self.loads: list[tuple[int, float]] = []
 
     def run(self, settings: Settings, tell: Tell) -> None:
-        """Rounds of all batch sizes of all groups, each after a switch."""
-        steps = [(group, size) for group in self.groups for size in group.batches]
+        """Rounds of all groups and batch sizes, each after a switch."""
         ends = time.perf_counter() + settings.limit_s
+        a_round = sum(len(group.batches) for group in self.groups)
         for turn in range(settings.rounds):
             if turn >= LEAST_ROUNDS and time.perf_counter() > ends:
                 break
-            for done, (group, size) in enumerate(self.rng.sample(steps, len(steps))):
-                what = "switching and computing"
-                tell(what, turn * len(steps) + done, settings.rounds * len(steps))
-                name = self.rng.choice(group.models).name
-                self.loads.append(self.load(name))
-                started = time.perf_counter()
-                self.runtime.infer(name, group.batches[size])
-                self.runtime.synchronize()
-                group.seconds[size].append(time.perf_counter() - started)
+            tell("switching and computing", turn * a_round, settings.rounds * a_round)
+            # As plans order them: the variants of one architecture, then those of the next.
+            for group in self.rng.sample(self.groups, len(self.groups)):
+                for size in self.rng.sample(list(group.batches), len(group.batches)):
+                    self._step(group, size)
+
+    def _step(self, group: _Group, size: int) -> None:
+        name = self.rng.choice(group.models).name
+        self.loads.append(self.load(name))
+        started = time.perf_counter()
+        self.runtime.infer(name, group.batches[size])
+        self.runtime.synchronize()
+        group.seconds[size].append(time.perf_counter() - started)
 
     def load(self, name: str, cold: bool = False) -> tuple[int, float]:
         """Switch to a model, sometimes with part of it there; (bytes, seconds)."""
@@ -255,17 +264,24 @@ def _loading_fit(loads: Sequence[tuple[int, float]]) -> LoadingFit:
     return LoadingFit(stage, error, len(moved), int(min(sizes)), int(max(sizes)))
 
 
-def _computing_fit(group: _Group) -> ComputingFit:
+def _computing_fit(group: _Group, notes: list[str]) -> ComputingFit:
     """beta and mu from the medians; the error is that of single forwards."""
+    architecture = group.models[0].architecture
+    label = architecture.label if architecture else group.key
     medians = {size: statistics.median(times) for size, times in group.seconds.items()}
-    fit = fit_line(list(medians), list(medians.values()))
+    fit = _line(medians)
+    for size, median in medians.items():
+        if abs(fit.seconds(size) - median) > NOTED_ERROR * median:
+            notes.append(
+                f"{label}: a batch of {size} takes {median * 1e3:.3g} ms, the line through the "
+                f"batch sizes says {fit.seconds(size) * 1e3:.3g}"
+            )
     points = [(size, s) for size, times in group.seconds.items() for s in times]
     peaks = {size: max(1, peak) for size, peak in group.peaks.items()}
     memory = fit_line(list(peaks), list(peaks.values()))
-    architecture = group.models[0].architecture
     return ComputingFit(
         key=group.key,
-        label=architecture.label if architecture else group.key,
+        label=label,
         seconds_per_batch=fit.intercept_s,
         seconds_per_task=fit.slope_s,
         median_relative_error=statistics.median(abs(fit.seconds(b) - s) / s for b, s in points),
@@ -276,10 +292,31 @@ def _computing_fit(group: _Group) -> ComputingFit:
     )
 
 
+def _line(medians: dict[int, float]) -> LineFit:
+    """The line through batch sizes; without the smallest where the others lie on one and it does
+    not (kernels take another way for a single image, often twice as fast as the line says)."""
+    sizes, seconds = list(medians), list(medians.values())
+    whole = fit_line(sizes, seconds)
+    if len(sizes) < LEAST_SIZES:
+        return whole
+    rest = fit_line(sizes[1:], seconds[1:])
+    straight = rest.median_relative_error < whole.median_relative_error / 2
+    return rest if straight else whole
+
+
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return available_bytes()
+
+
+def _busy() -> list[str]:
+    """A note if other processes use the machine now."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    cpus = os.cpu_count() or 1
+    if load <= 0.75 * cpus:
+        return []
+    return [f"the machine was busy: load average {load:.1f} on {cpus} processors at the start"]
 
 
 def _machine(device: str) -> dict[str, str | int]:

@@ -176,6 +176,32 @@ class Runtime:
         with self._lock:
             return self._residents.evict(tuple(digests))
 
+    def clear(self) -> None:
+        """Let all blocks go; their memory stays for the next ones."""
+        with self._lock:
+            self._residents.evict(self.resident)
+            self._current = None
+
+    def bring(self, digests: Iterable[str]) -> None:
+        """Load blocks of models that were looked up (`prepare`), whatever is resident, without
+        switching: the state that a plan starts from.
+
+        Raises:
+            InputError: no model that was looked up has such a block.
+            MemoryBudgetError: they are larger than the budget.
+            CorruptBlobError, StoreError: a block cannot be read.
+        """
+        with self._lock:
+            there = {d: b for known in self._known.values() for d, b in known.blocks.items()}
+            wanted: dict[str, StoredBlock] = {}
+            for digest in digests:
+                if digest not in there:
+                    raise InputError(f"no model that was prepared has the block {digest}")
+                wanted[digest] = there[digest]
+            self._residents.evict(self._residents.victims("(blocks)", wanted, self.resident))
+            self._residents.bring(wanted)
+            self._residents.touch(wanted)
+
     def module(self, name: str) -> torch.nn.Module:
         """The model's module in eval mode. It is the architecture's: after a switch to another
         variant it holds that one's weights.
@@ -226,8 +252,7 @@ class Runtime:
     def close(self) -> None:
         """Let all blocks, threads and pinned memory go."""
         with self._lock:
-            self._residents.evict(self.resident)
-            self._current = None
+            self.clear()
             self._memory.close()
 
     def __enter__(self) -> Runtime:
