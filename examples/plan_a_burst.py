@@ -2,7 +2,7 @@
 
 Two classifiers share a trunk of 8 MB; a third model shares nothing. Loading runs at 1 GB/s, a
 batch takes 1 ms and 1 ms a task. Five requests wait, and their answers are due in 20 ms.
-Whole-model loading has time for three. The same from the command line:
+Whole-model loading has time for three, partial loading for all. The same from the command line:
 
     trunkline plan examples/problems/by-hand.json
 """

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from trunkline.experiments.demo import Comparison, Folder, Inputs, Outcome, Settings
 
 
 def demo(
@@ -20,26 +23,14 @@ def demo(
     ] = False,
 ) -> None:
     """Train, import, profile, plan and run: what partial loading gains on this machine."""
-    from trunkline.cli import demo_text as text
-    from trunkline.cli.output import console
-    from trunkline.experiments import demo as steps
-    from trunkline.store import Store
+    from trunkline.runtime.threads import spin_briefly
 
-    out = console()
-    settings = steps.QUICK if quick else steps.FULL
+    spin_briefly()  # before torch is imported
+
+    from trunkline.experiments.demo import FULL, QUICK
+
     try:
-        folder = steps.open_folder(directory)
-        text.welcome(out, folder, settings)
-        text.head(out, 1, "Real weights: what does sharing cost in accuracy?")
-        with working("training", settings.trainings) as tell:
-            data, study = steps.train(settings, tell)
-        text.accuracy(out, folder, study)
-        text.head(out, 2, "A library of models that share their bottom layers")
-        store = Store.open(folder.store, create=True)
-        with working("importing", 3 * settings.per_network) as tell:
-            stock = steps.stock(folder, store, study, settings, tell)
-        library = store.library()
-        text.stocked(out, folder, stock, library)
+        run_demo(directory, QUICK if quick else FULL)
     except KeyboardInterrupt:
         sys.stderr.write(
             f"\ntrunkline: interrupted. What is in {directory} so far is used by the next "
@@ -48,24 +39,104 @@ def demo(
         raise typer.Exit(130) from None
 
 
+def run_demo(directory: Path, settings: Settings) -> None:
+    """The demo, step by step."""
+    from trunkline.cli import demo_text as text
+    from trunkline.cli.output import console
+    from trunkline.experiments import demo as steps
+    from trunkline.store import Store
+
+    out = console()
+    folder = steps.open_folder(directory)
+    text.welcome(out, folder, settings)
+
+    text.head(out, 1, "Real weights: what does sharing cost in accuracy?")
+    with working("training") as tell:
+        data, study = steps.train(settings, counted(tell, settings.trainings))
+    text.accuracy(out, folder, study)
+
+    text.head(out, 2, "A library of models that share their bottom layers")
+    store = Store.open(folder.store, create=True)
+    with working("importing") as tell:
+        stock = steps.stock(folder, store, study, settings, counted(tell, 3 * settings.per_network))
+    text.stocked(out, folder, stock, steps.library(store, stock))
+
+    text.head(out, 3, "How fast does this machine load and compute?")
+    with working("measuring") as tell:
+        profile = steps.profile(store, stock, tell)
+    profile.save(folder / "profile.json")
+    text.profiled(out, folder, profile)
+
+    text.head(out, 4, "A burst of requests, and a deadline too short for whole models")
+    comparison = steps.compare(store, stock, profile, settings)
+    inputs = steps.draw_inputs(stock, data, comparison.problem.tasks, settings.seed)
+    text.planned(out, folder, comparison)
+
+    text.head(out, 5, "Both plans, carried out")
+    with working("running") as tell:
+        turns = counted(tell, 2 * settings.repeats)
+        outcomes = steps.run(comparison, store, inputs, settings.repeats, turns)
+    leave(folder, comparison, inputs, outcomes)
+    text.result(out, comparison, outcomes)
+    text.explain(out, outcomes, settings)
+    text.farewell(out, folder)
+
+
+def leave(
+    folder: Folder, comparison: Comparison, inputs: Inputs, outcomes: Sequence[Outcome]
+) -> None:
+    """Write the documents, the traces and the picture of both runs."""
+    from safetensors.torch import save_file
+
+    from trunkline.cli.output import write_json
+    from trunkline.loading.document import problem_to_document
+    from trunkline.pictures import draw_timelines
+    from trunkline.runtime.trace import chrome_trace
+
+    write_json(folder / "problem.json", problem_to_document(comparison.problem))
+    save_file(dict(inputs.tensors), folder / "inputs.safetensors")
+    panels = []
+    for name, title, outcome in zip(
+        ("whole", "partial"), ("whole models", "partial loading"), outcomes, strict=True
+    ):
+        plan, report = outcome.plan, outcome.report
+        write_json(folder / f"plan-{name}.json", plan.to_dict())
+        write_json(folder / f"run-{name}.json", report.to_dict())
+        write_json(folder / f"trace-{name}.json", chrome_trace(plan, report))
+        answered = f"{report.served} of {plan.tasks} users answered in time"
+        moved = f"{report.bytes_moved / 1e6:,.0f} MB loaded (measured)"
+        panels.append((f"{title}: {answered}, {moved}", report.batches))
+    draw_timelines(folder / "timelines.png", panels, comparison.problem.deadline_s)
+
+
 @contextmanager
-def working(what: str, steps: int) -> Iterator[Callable[[str], None]]:
-    """A function that is told of each of `steps` steps; draws a bar on standard error if that is
-    a terminal."""
+def working(what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A function to be told (what is being done, steps done, steps in all); it draws a bar on
+    standard error where that is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda line: None
+        yield lambda at, done, total: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[at]}"))
+    columns = (
+        TextColumn(f"    {what}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=steps, at="")
-        begun = 0
+        task = bar.add_task("", total=None)
+        yield lambda at, done, total: bar.update(task, description=at, completed=done, total=total)
 
-        def tell(line: str) -> None:
-            nonlocal begun
-            bar.update(task, completed=begun, at=line)
-            begun += 1
 
-        yield tell
+def counted(tell: Callable[[str, int, int], None], total: int) -> Callable[[str], None]:
+    """A function that is told of each of `total` steps when it begins."""
+    begun = 0
+
+    def step(at: str) -> None:
+        nonlocal begun
+        tell(at, begun, total)
+        begun += 1
+
+    return step

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trunkline.cli.output import size
+from trunkline.cli.output import seconds, size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trunkline.experiments.demo import Folder, Settings, Stock
+    from trunkline.experiments.demo import Comparison, Folder, Outcome, Settings, Stock
     from trunkline.experiments.digits import Study
     from trunkline.library import ModelLibrary
+    from trunkline.runtime.profile import Profile
 
 STEPS = 5
 
@@ -103,4 +105,130 @@ def stocked(out: Console, folder: Folder, stock: Stock, library: ModelLibrary) -
         f"which {size(new)} written now"
         + (f" ({kept} models were there from an earlier demo)." if kept else "."),
         f"picture: {draw_sharing(folder / 'sharing.png', library)}",
+    )
+
+
+def profiled(out: Console, folder: Folder, profile: Profile) -> None:
+    """What loading and computing cost here."""
+    fit = profile.loading("warm")
+    say(
+        out,
+        f"Loading: {seconds(fit.stage.overhead_s)} + {fit.stage.bytes_per_s / 1e9:.1f} GB/s from "
+        f"the store to memory (fit off by {fit.median_relative_error:.0%} in the median).",
+        "The files are in the system's page cache, as on a server with free memory. From the disk",
+        "itself loading takes longer, and partial loading gains more.",
+        "Computing a batch of b requests:",
+    )
+    for one in sorted(profile.computing, key=lambda c: c.seconds_per_batch):
+        label = one.label.rpartition(":")[2]
+        say(
+            out,
+            f"  {label:28} {seconds(one.seconds_per_batch)} + b x "
+            f"{seconds(one.seconds_per_task)} (off by {one.median_relative_error:.0%})",
+        )
+    say(out, f"profile: {folder / 'profile.json'}")
+
+
+def planned(out: Console, folder: Folder, comparison: Comparison) -> None:
+    """The burst and its deadline."""
+    problem = comparison.problem
+    asked = {task.model for task in problem.tasks}
+    proof = "proven to be the most" if comparison.partial.proven else "not proven to be the most"
+    say(
+        out,
+        f"{len(problem.tasks)} users in a radio cell ask at once, for {len(asked)} of "
+        f"{len(problem.models)} models; {problem.bandwidth_hz / 1e6:.0f} MHz for their uploads.",
+        "Memory holds one model at a time. Loading whole models, the server would need "
+        f"{seconds(comparison.everybody_s)} for all.",
+        f"The deadline is 60 % of that: {seconds(problem.deadline_s)}. The plans:",
+        f"  whole models    {comparison.whole.served} users in time (the best such plan)",
+        f"  partial loading {comparison.partial.served} users in time ({proof}; planned in "
+        f"{seconds(comparison.partial.solve_s)})",
+        f"problem: {folder / 'problem.json'}",
+    )
+
+
+def result(out: Console, comparison: Comparison, outcomes: Sequence[Outcome]) -> None:
+    """The table at the end; the outcomes are the whole and the partial one."""
+    from rich.table import Table
+
+    users = len(comparison.problem.tasks)
+    table = Table(
+        title=f"{users} requests, deadline {seconds(comparison.problem.deadline_s)}",
+        title_justify="left",
+    )
+    table.add_column("")
+    table.add_column("whole models", justify="right")
+    table.add_column("partial loading", justify="right", style="bold")
+
+    def row(title: str, *cells: str) -> None:
+        table.add_row(title, *cells)
+
+    row("users planned in time", *(str(one.plan.served) for one in outcomes))
+    row("users answered in time, measured", *(str(one.report.served) for one in outcomes))
+    row("batches (models switched to)", *(str(len(one.plan.batches)) for one in outcomes))
+    row("bytes moved", *(size(one.report.bytes_moved) for one in outcomes))
+    table.add_section()
+    row("load time: predicted", *(seconds(sum(b.load_s for b in o.plan.batches)) for o in outcomes))
+    row("load time: measured", *(seconds(one.report.load_s) for one in outcomes))
+    row("load + compute, predicted", *(seconds(_busy(one)) for one in outcomes))
+    row(
+        "load + compute, measured",
+        *(seconds(o.report.load_s + o.report.compute_s) for o in outcomes),
+    )
+    row("finish: predicted", *(seconds(one.plan.finish_s) for one in outcomes))
+    row("finish: measured", *(seconds(one.report.finish_s) for one in outcomes))
+    row("prediction of a batch off by (median)", *(_error(one) for one in outcomes))
+    table.add_section()
+    row("loading's share of the time", *(f"{_share(one):.0%}" for one in outcomes))
+    row("digits read rightly", *(f"{one.right} of {one.answered}" for one in outcomes))
+    out.print(table)
+
+
+def _busy(one: Outcome) -> float:
+    return sum(batch.load_s + batch.compute_s for batch in one.plan.batches)
+
+
+def _error(one: Outcome) -> str:
+    error = one.report.median_relative_error
+    return "-" if error is None else f"{error:.0%}"
+
+
+def _share(one: Outcome) -> float:
+    """The share of the run's time that was spent loading."""
+    return one.report.load_s / one.report.finish_s if one.report.finish_s else 0.0
+
+
+def explain(out: Console, outcomes: Sequence[Outcome], settings: Settings) -> None:
+    """What the table means, and what it does not."""
+    if settings.repeats > 1:
+        say(out, f"Each plan ran {settings.repeats} times, in turns; the median run is shown.")
+    say(
+        out,
+        f"With whole models, loading takes {_share(outcomes[0]):.0%} of the time. Partial loading "
+        "saves from this part:",
+        "the larger it is and the more bytes models share, the more it pays. Where computing takes",
+        "nearly all of the time, it gains nothing.",
+        "Loads and computations are real; uploads are waited for as the radio model says. A plan",
+        "fills the time up to the deadline, so a run slower than predicted answers its last users",
+        "late.",
+    )
+
+
+def farewell(out: Console, folder: Folder) -> None:
+    """What is left to look at and to try."""
+    out.print("\n[bold]Look at[/bold]", highlight=False)
+    say(
+        out,
+        f"{folder / 'timelines.png'}   both runs, when what was loaded and computed",
+        f"{folder / 'sharing.png'}     which models share which bytes",
+        f"{folder / 'accuracy.png'}    what sharing costs in accuracy",
+        f"{folder / 'trace-partial.json'}, trace-whole.json: the same in https://ui.perfetto.dev",
+    )
+    out.print("[bold]Try[/bold]", highlight=False)
+    say(
+        out,
+        f"trunkline plan {folder / 'problem.json'}",
+        f"trunkline run {folder / 'problem.json'} --store {folder.store}",
+        f"trunkline list --store {folder.store}",
     )
