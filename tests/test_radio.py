@@ -38,7 +38,9 @@ def test_users_are_uniform_by_area():
 
 def test_rayleigh_power_has_mean_one():
     """h ~ Exp(1): mean 1 (standard error .007 at 20,000 draws)."""
-    assert radio.rayleigh_power(20_000, np.random.default_rng(0)).mean() == pytest.approx(1, abs=0.05)
+    assert radio.rayleigh_power(20_000, np.random.default_rng(0)).mean() == pytest.approx(
+        1, abs=0.05
+    )
 
 
 def test_the_same_seed_gives_the_same_draws():
