@@ -2,7 +2,8 @@
 
 Loads and forwards are measured in turn, as in a run: a forward right after a switch (whose bytes
 have just passed through the processor's caches), a switch right after a forward, now and then after
-a pause as an upload makes it. Measured in a hot loop, both would look faster than they are; in a wholly random order, slower.
+a pause as an upload makes it. Measured in a hot loop, both would look faster than they are; in an
+order that mixes all architectures, slower.
 """
 
 from __future__ import annotations
