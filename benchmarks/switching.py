@@ -1,6 +1,6 @@
 """Switching between two variants of a ResNet-50: Trunkline against the usual ways of loading.
 
-    python -m benchmarks.switching [--repeats 15] [--json]
+    python -m benchmarks.switching [--repeats 15]
 
 Two variants share 85 % of their 107 layers, either the bottom ones or layers anywhere. Everything
 is in the page cache. In every repeat all ways are measured once, in a new random order, so that a
@@ -17,45 +17,35 @@ warm file of that size into a buffer that was touched before.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from safetensors.torch import load_file, save_file
 
+from benchmarks.measure import Times, table, verdict
 from trunkline.experiments.networks import layers, resnet50
 from trunkline.experiments.variants import backbone_state
 from trunkline.runtime import Runtime, state_dict_source
 from trunkline.runtime.threads import SPIN_ROUNDS
 from trunkline.store import Architecture, Store
 
+OWN = "trunkline"
+USUAL = "load_file + load_state_dict"
+BUILD = "build + load"
+WARM_READ = "(limit) warm read"
 SHARE = 0.85
 ARCHITECTURE = Architecture("factory", factory="trunkline.experiments.networks:resnet50")
 State = dict[str, torch.Tensor]
 Way = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of one way: the median, and the quartiles as spread."""
-
-    way: str
-    median_s: float
-    low_s: float
-    high_s: float
 
 
 @dataclass(frozen=True)
@@ -66,29 +56,26 @@ class Report:
     missing_bytes: int
     moved_bytes: int
     outputs_equal: bool
-    timings: tuple[Timing, ...]
-    limits: tuple[Timing, ...]
-    read_bytes_per_s: float
-    read_threads_bytes_per_s: float
-
-    def median(self, way: str) -> float:
-        """Median seconds of a way."""
-        return next(one.median_s for one in self.timings if one.way == way)
+    ways: Mapping[str, Times]
+    limits: Mapping[str, Times]
 
     @property
-    def targets(self) -> dict[str, tuple[float, str, bool]]:
-        """What must be reached: name -> (value, demand, whether it is)."""
-        own = self.median("trunkline")
-        usual = self.median("load_file + load_state_dict") / own
-        build = self.median("build + load") / own
+    def read_bytes_per_s(self) -> float:
+        """Rate of one read of a warm file into a resident buffer."""
+        return self.missing_bytes / self.limits[WARM_READ].median
+
+    def verdicts(self) -> list[str]:
+        """What must be reached, and whether it is."""
+        own = self.ways[OWN].median
+        usual, build = (self.ways[way].median / own for way in (USUAL, BUILD))
         allowed = 1.3 * self.missing_bytes / self.read_bytes_per_s + 1e-3
-        excess = self.moved_bytes - self.missing_bytes
-        return {
-            "bytes moved beyond the missing": (excess, "0", excess == 0),
-            "times faster than load_file + load_state_dict": (usual, ">= 4", usual >= 4),
-            "times faster than build + load": (build, ">= 10", build >= 10),
-            "of (1.3 x missing bytes / read rate + 1 ms)": (own / allowed, "<= 1", own <= allowed),
-        }
+        excess = abs(self.moved_bytes - self.missing_bytes)
+        return [
+            verdict("bytes moved beyond (or short of) the missing", excess, 0),
+            verdict(f"times faster than {USUAL}", usual, 4, at_least=True),
+            verdict(f"times faster than {BUILD}", build, 10, at_least=True),
+            verdict("of 1.3 x missing bytes / warm read rate + 1 ms", own / allowed, 1),
+        ]
 
 
 def variants(position: str, seed: int = 0) -> tuple[State, State]:
@@ -115,8 +102,8 @@ def measure(position: str, folder: Path, repeats: int) -> Report:
     runtime = Runtime(store)
     blocks = {n: {b.digest: b.bytes for b in store.model(n).blocks} for n in "ab"}
     missing = sum(size for digest, size in blocks["b"].items() if digest not in blocks["a"])
-    ways = {"trunkline": runtime.switch, **_peers(folder)}
-    limits, rates = _limits(folder, missing)
+    ways: dict[str, Way] = {OWN: runtime.switch, **_peers(folder)}
+    limits = _limits(folder, missing)
     runtime.switch("a")
     moved = runtime.switch("b").bytes_moved
     equal = _outputs_equal(runtime, states)
@@ -129,17 +116,10 @@ def measure(position: str, folder: Path, repeats: int) -> Report:
             kept = run(name)
             seconds[way].append(time.perf_counter() - started)
             del kept
-    timings = {way: _timing(way, times[2:]) for way, times in seconds.items()}  # 2 to warm up
     runtime.close()
-    return Report(
-        position,
-        missing,
-        moved,
-        equal,
-        tuple(timings[way] for way in ways),
-        tuple(timings[way] for way in limits),
-        *(missing / timings[rate].median_s for rate in rates),
-    )
+    times = {way: Times(tuple(measured[2:])) for way, measured in seconds.items()}  # 2 to warm up
+    taken, bounds = ({one: times[one] for one in group} for group in (ways, limits))
+    return Report(position, missing, moved, equal, taken, bounds)
 
 
 def _peers(folder: Path) -> dict[str, Way]:
@@ -162,14 +142,14 @@ def _peers(folder: Path) -> dict[str, Way]:
         module.load_state_dict(torch.load(folder / f"{name}.pt", weights_only=True))
 
     return {
-        "load_file + load_state_dict": usual,
+        USUAL: usual,
         "load_file + assign": assign,
         "torch.load + load_state_dict": pickled,
-        "build + load": build,
+        BUILD: build,
     }
 
 
-def _limits(folder: Path, size: int) -> tuple[dict[str, Way], tuple[str, str]]:
+def _limits(folder: Path, size: int) -> dict[str, Way]:
     """Copying and reading `size` bytes: what no way of loading them can beat by much."""
     path = folder / "warm.bin"
     path.write_bytes(os.urandom(size))
@@ -193,8 +173,8 @@ def _limits(folder: Path, size: int) -> tuple[dict[str, Way], tuple[str, str]]:
     def read_threads(_: str) -> None:
         list(pool.map(part, range(0, size, step)))
 
-    names = ("warm read", f"warm read, {threads} threads")
-    return {"memory copy": copy, names[0]: read, names[1]: read_threads}, names
+    name = f"(limit) {threads} warm reads at once"
+    return {"(limit) memory copy": copy, WARM_READ: read, name: read_threads}
 
 
 def _outputs_equal(runtime: Runtime, states: dict[str, State]) -> bool:
@@ -209,63 +189,50 @@ def _outputs_equal(runtime: Runtime, states: dict[str, State]) -> bool:
     return equal
 
 
-def _timing(way: str, times: list[float]) -> Timing:
-    low, median, high = statistics.quantiles(times, n=4)
-    return Timing(way, median, low, high)
-
-
-def show(report: Report, console: Console) -> None:
-    """Print a report as two tables."""
-    own = report.median("trunkline")
-    table = Table(
-        title=f"ResNet-50, two variants share 85 % of the layers ({report.position}): "
-        f"{report.missing_bytes / 1e6:.1f} MB missing, {report.moved_bytes / 1e6:.1f} MB moved, "
-        f"outputs {'equal' if report.outputs_equal else 'DIFFER'}",
-        title_justify="left",
+def show(report: Report) -> None:
+    """Print a report."""
+    print(
+        f"\n85 % of the layers shared ({report.position}): {report.missing_bytes / 1e6:.1f} MB "
+        f"missing, {report.moved_bytes / 1e6:.1f} MB moved, outputs "
+        f"{'bit-equal' if report.outputs_equal else 'DIFFER'}\n"
     )
-    for column in ("way", "median ms", "quartiles ms", "x trunkline", "GB/s of the missing"):
-        table.add_column(column, justify="left" if column == "way" else "right")
-    for one in (*report.timings, *report.limits):
-        table.add_row(
-            one.way,
-            f"{one.median_s * 1e3:.2f}",
-            f"{one.low_s * 1e3:.2f} - {one.high_s * 1e3:.2f}",
-            f"{one.median_s / own:.2f}",
-            f"{report.missing_bytes / one.median_s / 1e9:.1f}",
-            end_section=one is report.timings[-1],
+    own = report.ways[OWN].median
+    rows = [
+        (
+            name,
+            one.spread(),
+            f"{one.median / own:.2f}",
+            f"{report.missing_bytes / one.median / 1e9:.2f}",
         )
-    console.print(table)
-    for name, (value, demand, met) in report.targets.items():
-        console.print(f"  {'met ' if met else 'MISSED'} {value:8.3g} {name} ({demand})")
+        for name, one in (report.ways | report.limits).items()
+    ]
+    header = ("", "ms: median (quartiles)", "x trunkline", "GB/s of the missing")
+    print(table(header, rows))
+    print()
+    for line in report.verdicts():
+        print(line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print; 0 where every target is met, else 1."""
+    """Measure and print; 1 if the wrong bytes moved or an output differs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.switching", description=__doc__)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON only")
     options = parser.parse_args(arguments)
     if "GOMP_SPINCOUNT" not in os.environ:  # read when PyTorch was imported: start anew
         command = [sys.executable, "-m", "benchmarks.switching", *(arguments or sys.argv[1:])]
         environment = {**os.environ, "GOMP_SPINCOUNT": str(SPIN_ROUNDS)}
         return subprocess.run(command, env=environment, check=False).returncode
+    print(
+        f"ResNet-50, page cache warm, medians of {options.repeats}, all ways in turn; PyTorch with "
+        f"{torch.get_num_threads()} threads, spin count {os.environ['GOMP_SPINCOUNT']}"
+    )
+    right = True
     with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
-        reports = [
-            measure(position, Path(folder), options.repeats) for position in ("bottom", "anywhere")
-        ]
-    if options.json:
-        sys.stdout.write(json.dumps([asdict(one) for one in reports], indent=1) + "\n")
-    else:
-        console = Console(width=120)
-        console.print(
-            f"{platform.machine()}, {os.cpu_count()} CPUs, PyTorch {torch.__version__}, "
-            f"{torch.get_num_threads()} threads (spin {os.environ['GOMP_SPINCOUNT']}); page cache "
-            f"warm; medians of {options.repeats}"
-        )
-        for one in reports:
-            show(one, console)
-    met = all(met for one in reports for _, _, met in one.targets.values())
-    return 0 if met and all(one.outputs_equal for one in reports) else 1
+        for position in ("bottom", "anywhere"):
+            report = measure(position, Path(folder), options.repeats)
+            show(report)
+            right &= report.outputs_equal and report.moved_bytes == report.missing_bytes
+    return 0 if right else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from trunkline.errors import InputError, WeightsFormatError
@@ -32,7 +33,8 @@ def generated(spec: InputSpec, seed: int, name: str = "") -> torch.Tensor:
     """One task's input, shape `spec.shape`: standard normal, or whole numbers below `spec.high`
     (2 where none is given). The same seed and name give the same values.
     """
-    generator = torch.Generator().manual_seed((seed << 32) ^ zlib.crc32(name.encode()))
+    mixed = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)
+    generator = torch.Generator().manual_seed(int(mixed[0]))
     dtype = input_dtype(spec)
     if kind(dtype) in ("int", "bool"):
         drawn = torch.randint(0, spec.high or 2, spec.shape, generator=generator)
