@@ -15,6 +15,7 @@ import typer
 
 from trunkline.cli import (
     check,
+    demo,
     gc,
     import_,
     list_,
@@ -49,6 +50,7 @@ app.command("gc")(gc.gc)
 app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
+app.command("demo")(demo.demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,13 +23,13 @@ def demo(
     ] = False,
 ) -> None:
     """Train, import, profile, plan and run: what partial loading gains on this machine."""
-    from trunkline.runtime.threads import spin_briefly
-
-    spin_briefly()  # before torch is imported
-
-    from trunkline.experiments.demo import FULL, QUICK
-
     try:
+        from trunkline.runtime.threads import spin_briefly
+
+        spin_briefly()  # before torch is imported
+
+        from trunkline.experiments.demo import FULL, QUICK
+
         run_demo(directory, QUICK if quick else FULL)
     except KeyboardInterrupt:
         sys.stderr.write(

@@ -34,7 +34,7 @@ def welcome(out: Console, folder: Folder, settings: Settings) -> None:
     from trunkline.experiments.demo import FULL
 
     long = settings == FULL
-    takes = "about two minutes and 1.2 GB of disk" if long else "less than a minute, 0.4 GB of disk"
+    takes = "about two minutes and 1.2 GB of disk" if long else "half a minute and 0.4 GB of disk"
     out.print("[bold]Trunkline: load only the part of a model that is missing.[/bold]")
     out.print(
         "Models fine-tuned from one backbone share most of their layers. A server that switches\n"
@@ -67,24 +67,23 @@ def accuracy(out: Console, folder: Folder, study: Study) -> None:
     for depth in depths:
         table.add_column(str(depth), justify="right")
     for task, line in lines.items():
-        table.add_row(task.meaning, *(_percent(p.mean, p.low, p.high, seeds) for p in line))
+        table.add_row(task.meaning, *(f"{100 * point.mean:.1f}" for point in line))
     table.add_section()
     table.add_row("share of the bytes", *(f"{shared_bytes(depth):.0%}" for depth in depths))
     out.print(table)
-    spread = f"mean of {seeds} seeds (worst-best)" if seeds > 1 else "one seed"
+    widest = max(point.high - point.low for line in lines.values() for point in line)
+    spread = (
+        f"Mean of {seeds} seeds, which differ by up to {100 * widest:.0f} points"
+        if (seeds > 1)
+        else "One seed"
+    )
     say(
         out,
-        f"{spread}; 0 frozen layers is full fine-tuning, which shares nothing.",
-        "Related tasks share almost everything for nothing; the more a task differs (here: turned",
-        "images), the fewer layers it can share.",
+        f"{spread}. 0 frozen layers is full fine-tuning, which shares nothing.",
+        "Related tasks can share nearly everything at no cost. The more a task differs (here:",
+        "turned images), the fewer layers it can share.",
         f"picture: {draw_accuracy(folder / 'accuracy.png', study)}",
     )
-
-
-def _percent(mean: float, low: float, high: float, seeds: int) -> str:
-    if seeds == 1:
-        return f"{100 * mean:.1f}"
-    return f"{100 * mean:.1f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def stocked(out: Console, folder: Folder, stock: Stock, library: ModelLibrary) -> None:
@@ -117,7 +116,8 @@ def profiled(out: Console, folder: Folder, profile: Profile) -> None:
         f"the store to memory (fit off by {fit.median_relative_error:.0%} in the median).",
         "The files are in the system's page cache, as on a server with free memory. From the disk",
         "itself loading takes longer, and partial loading gains more.",
-        "Computing a batch of b requests:",
+        f"Computing a batch of b requests, on {profile.machine['threads']} of "
+        f"{profile.machine['cpus']} processors:",
     )
     for one in sorted(profile.computing, key=lambda c: c.seconds_per_batch):
         label = one.label.rpartition(":")[2]
@@ -138,9 +138,11 @@ def planned(out: Console, folder: Folder, comparison: Comparison) -> None:
         out,
         f"{len(problem.tasks)} users in a radio cell ask at once, for {len(asked)} of "
         f"{len(problem.models)} models; {problem.bandwidth_hz / 1e6:.0f} MHz for their uploads.",
-        "Memory holds one model at a time. Loading whole models, the server would need "
-        f"{seconds(comparison.everybody_s)} for all.",
-        f"The deadline is 60 % of that: {seconds(problem.deadline_s)}. The plans:",
+        "Memory holds one model at a time. Loading whole models, the server needs "
+        f"{seconds(comparison.everybody_s)} to",
+        f"answer everybody; loading partially, {seconds(comparison.everybody_partial_s)}.",
+        f"The deadline is {comparison.deadline_share:.0%} of the former: "
+        f"{seconds(problem.deadline_s)}. The plans:",
         f"  whole models    {comparison.whole.served} users in time (the best such plan)",
         f"  partial loading {comparison.partial.served} users in time ({proof}; planned in "
         f"{seconds(comparison.partial.solve_s)})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +57,7 @@ class Settings:
         seed: of the random weights and the burst.
     """
 
-    tasks: int = 120
+    tasks: int = 100
     per_network: int = 10
     depths: tuple[int, ...] = digits.DEPTHS
     variants_per_task: int = 3
@@ -240,7 +241,7 @@ def draw_inputs(stock: Stock, data: DigitsData, tasks: Sequence[Task], seed: int
         if task.model in stock.digits:
             examples = held_out[stock.digits[task.model].task]
             index = int(rng.integers(len(examples.classes)))
-            tensors[task.id] = examples.images[index]
+            tensors[task.id] = examples.images[index].clone()
             expected[task.id] = int(examples.classes[index])
         else:
             tensors[task.id] = torch.randn(stocking.IMAGE_INPUT.shape, generator=noise)
@@ -254,17 +255,34 @@ class Comparison:
     Attributes:
         problem: with the deadline that was set.
         everybody_s: when whole-model loading would have served everybody, by plan.
+        everybody_partial_s: when partial loading would.
+        deadline_share: the deadline as a share of `everybody_s`.
         whole, partial: the best plan that loads whole models, and the best of all.
     """
 
     problem: LoadingProblem
     everybody_s: float
+    everybody_partial_s: float
+    deadline_share: float
     whole: LoadingPlan
     partial: LoadingPlan
 
 
+def compute_threads() -> int:
+    """Half of the processors, for the forwards: the rest is for reading and for other programs.
+
+    Forwards on all processors wait for the slowest of them at every layer; one busy neighbour makes
+    them ten times slower (measured on two processors), and no prediction holds.
+    """
+    return max(1, (os.cpu_count() or 1) // 2)
+
+
 def profile(store: Store, stock: Stock, tell: Callable[[str, int, int], None]) -> Profile:
-    """Measure this machine for the stocked models (ProfileError if that fails)."""
+    """Measure this machine for the stocked models (ProfileError if that fails).
+
+    From here on PyTorch computes on `compute_threads()` threads.
+    """
+    torch.set_num_threads(compute_threads())
     return measure(store, stock.names, settings=Measuring(cold=False), tell=tell)
 
 
@@ -280,7 +298,12 @@ def compare(
     everybody_s = solve(unhurried, "independent").finish_s
     problem = replace(unhurried, deadline_s=settings.deadline_share * everybody_s)
     return Comparison(
-        problem, everybody_s, solve(problem, "independent"), solve(problem, "optimal")
+        problem=problem,
+        everybody_s=everybody_s,
+        everybody_partial_s=solve(unhurried, "optimal").finish_s,
+        deadline_share=settings.deadline_share,
+        whole=solve(problem, "independent"),
+        partial=solve(problem, "optimal"),
     )
 
 

@@ -39,11 +39,11 @@ class DigitsTask:
 
     @property
     def meaning(self) -> str:
-        """What is learned, for people: `labels 0-4`, `all labels, turned by 90 degrees`."""
+        """What is learned, for people: `labels 0-4`, `all labels, turned 90°`."""
         first, last = self.labels[0], self.labels[-1]
         whole = self.labels == tuple(range(first, last + 1))
         text = f"{first}-{last}" if whole else ", ".join(map(str, self.labels))
-        turned = f", turned by {90 * self.turns} degrees" if self.turns else ""
+        turned = f", turned {90 * self.turns}°" if self.turns else ""
         return ("all labels" if self.labels == ALL else f"labels {text}") + turned
 
 

@@ -1,0 +1,148 @@
+"""`trunkline demo`, run as a user runs it (the quick one)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trunkline
+from trunkline.cli import main
+from trunkline.experiments import demo as steps
+from trunkline.store import Store
+
+LEFT_BEHIND = {
+    "accuracy.png",
+    "inputs.safetensors",
+    "plan-partial.json",
+    "plan-whole.json",
+    "problem.json",
+    "profile.json",
+    "run-partial.json",
+    "run-whole.json",
+    "sharing.png",
+    "store",
+    "timelines.png",
+    "trace-partial.json",
+    "trace-whole.json",
+    "weights",
+    steps.MARKER,
+}
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The demo in a process of its own."""
+    command = [sys.executable, "-m", "trunkline", "demo", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a quick demo, and what it printed."""
+    place = tmp_path_factory.mktemp("demo") / "demo"
+    done = run("--quick", "--dir", place)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return place, done.stdout
+
+
+def test_it_tells_the_whole_story(made):
+    """Accuracy, honest words about the weights, the deadline, the table, the share of loading."""
+    _, text = made
+    for part in (
+        "held-out accuracy [%]",
+        "RANDOM weights",
+        "60% of the former",
+        "users answered in time, measured",
+        "bytes moved",
+        "load time: predicted",
+        "finish: measured",
+        "prediction of a batch off by (median)",
+        "loading's share of the time",
+        "digits read rightly",
+        "timelines.png",
+    ):
+        assert part in text
+
+
+def test_everything_lies_in_its_folder(made):
+    """What is named is there, and nothing else."""
+    place, _ = made
+    assert {path.name for path in place.iterdir()} == LEFT_BEHIND
+    assert [path.name for path in place.parent.iterdir()] == ["demo"]
+
+
+def test_its_documents_hold(made):
+    """The deadline is 60 % of whole-model loading's time for everybody; both plans pass the
+    checker; partial loading is planned to serve no fewer; the runs moved what was planned."""
+    place, _ = made
+    problem = trunkline.load(place / "problem.json")
+    whole = trunkline.load_plan(place / "plan-whole.json")
+    partial = trunkline.load_plan(place / "plan-partial.json")
+    unhurried = json.loads((place / "problem.json").read_text()) | {"deadline_s": 1e6}
+    everybody = trunkline.plan(trunkline.load(unhurried), "independent")
+    assert everybody.served == len(problem.tasks) == steps.QUICK.tasks
+    assert problem.deadline_s == pytest.approx(0.6 * everybody.finish_s)
+    assert trunkline.check(problem, partial) == []
+    assert trunkline.check(problem, whole) == []
+    assert partial.proven
+    assert whole.served <= partial.served
+    for name, plan in (("whole", whole), ("partial", partial)):
+        report = json.loads((place / f"run-{name}.json").read_text())
+        assert report["bytes_moved"] == plan.load_bytes
+        assert report["served"] + report["late"] + report["not_planned"] == report["received"]
+
+
+def test_its_store_is_sound(made):
+    """Every blob is what its digest says, and no blob is left over."""
+    place, _ = made
+    store = Store.open(place / "store")
+    assert store.verify().ok
+    assert store.gc().blobs == 0
+    names = store.names()
+    assert sum("random" in name for name in names) == 3 * steps.QUICK.per_network
+    assert sum("digits" in name for name in names) >= 4
+
+
+def test_it_runs_again_in_its_folder_from_whatever_is_left(made):
+    """A second run works after a blob was cut short and a document lost, and repairs both."""
+    place, _ = made
+    store = Store.open(place / "store")
+    victim = max(store.model(store.names()[-1]).blocks, key=lambda block: block.size)
+    path = store.blob_path(victim.digest)
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1])
+    (place / "problem.json").unlink()
+    again = run("--quick", "--dir", place)
+    assert again.returncode == 0, again.stderr
+    assert "from an earlier demo" in again.stdout
+    assert {path.name for path in place.iterdir()} == LEFT_BEHIND
+    assert Store.open(place / "store").verify().ok
+
+
+def test_a_strange_folder_is_refused(tmp_path, capsys):
+    """One line on standard error, exit status 2, nothing written."""
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(SystemExit) as exited:
+        main(["demo", "--dir", str(tmp_path)])
+    assert exited.value.code == 2
+    assert "not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_interrupt_ends_it_with_a_word(tmp_path, capsys, monkeypatch):
+    """Ctrl-C: no traceback, exit status 130, and how to go on."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, "train", interrupted)
+    with pytest.raises(SystemExit) as exited:
+        main(["demo", "--quick", "--dir", str(tmp_path / "demo")])
+    assert exited.value.code == 130
+    said = capsys.readouterr().err
+    assert "interrupted" in said
+    assert "Traceback" not in said
