@@ -34,7 +34,7 @@ def welcome(out: Console, folder: Folder, settings: Settings) -> None:
     from trunkline.experiments.demo import FULL
 
     long = settings == FULL
-    takes = "about two minutes and 1.2 GB of disk" if long else "half a minute and 0.4 GB of disk"
+    takes = "one to two minutes and 1.2 GB of disk" if long else "half a minute and 0.4 GB of disk"
     out.print("[bold]Trunkline: load only the part of a model that is missing.[/bold]")
     out.print(
         "Models fine-tuned from one backbone share most of their layers. A server that switches\n"
@@ -54,7 +54,8 @@ def accuracy(out: Console, folder: Folder, study: Study) -> None:
     say(
         out,
         "A small network learned to read digits (scikit-learn's 8x8 scans): "
-        f"{study.backbone.accuracy:.1%} right on held-out images.",
+        f"{study.backbone.accuracy:.1%} right",
+        "on images it has not seen.",
         "From it, variants learn other tasks. Frozen bottom layers stay as they were, so all",
         "variants share them. How many layers can be frozen before answers get worse?",
         "",
@@ -79,7 +80,8 @@ def accuracy(out: Console, folder: Folder, study: Study) -> None:
     )
     say(
         out,
-        f"{spread}. 0 frozen layers is full fine-tuning, which shares nothing.",
+        f"{spread}.",
+        "0 frozen layers is full fine-tuning, which shares nothing.",
         "Related tasks can share nearly everything at no cost. The more a task differs (here:",
         "turned images), the fewer layers it can share.",
         f"picture: {draw_accuracy(folder / 'accuracy.png', study)}",
@@ -100,8 +102,9 @@ def stocked(out: Console, folder: Folder, stock: Stock, library: ModelLibrary) -
         "ResNet-18, -34 and -50. The latter have RANDOM weights: they take as long to load and",
         "to run as trained ones, but their answers mean nothing. Each keeps 70-100 % of the layers",
         "of one of three backbones (85 % on average).",
-        f"Files of whole models: {size(whole)}. Distinct blocks in the store: {size(distinct)}, of "
-        f"which {size(new)} written now"
+        f"As whole files they would take {size(whole)}. The store keeps each block once: "
+        f"{size(distinct)}.",
+        f"Written now: {size(new)}"
         + (f" ({kept} models were there from an earlier demo)." if kept else "."),
         f"picture: {draw_sharing(folder / 'sharing.png', library)}",
     )
@@ -207,18 +210,21 @@ def explain(out: Console, outcomes: Sequence[Outcome], settings: Settings) -> No
         say(out, f"Each plan ran {settings.repeats} times, in turns; the median run is shown.")
     say(
         out,
-        f"With whole models, loading takes {_share(outcomes[0]):.0%} of the time. Partial loading "
-        "saves from this part:",
-        "the larger it is and the more bytes models share, the more it pays. Where computing takes",
-        "nearly all of the time, it gains nothing.",
-        "Loads and computations are real; uploads are waited for as the radio model says. A plan",
-        "fills the time up to the deadline, so a run slower than predicted answers its last users",
-        "late.",
+        f"With whole models, loading takes {_share(outcomes[0]):.0%} of the time. Only this part "
+        "can be saved:",
+        "the larger it is, and the more bytes models share, the more partial loading pays.",
+        "Where computing takes nearly all of the time, it gains nothing.",
+        "Loads and computations are real; uploads are waited for as the radio model says.",
+        "A plan fills the time up to the deadline: if the machine is a little slower than when it",
+        "was measured, the last users are answered late.",
     )
 
 
 def farewell(out: Console, folder: Folder) -> None:
     """What is left to look at and to try."""
+    import torch
+
+    threads = f"OMP_NUM_THREADS={torch.get_num_threads()}"  # as profiled
     out.print("\n[bold]Look at[/bold]", highlight=False)
     say(
         out,
@@ -231,6 +237,6 @@ def farewell(out: Console, folder: Folder) -> None:
     say(
         out,
         f"trunkline plan {folder / 'problem.json'}",
-        f"trunkline run {folder / 'problem.json'} --store {folder.store}",
+        f"{threads} trunkline run {folder / 'problem.json'} --store {folder.store}",
         f"trunkline list --store {folder.store}",
     )
