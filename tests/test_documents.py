@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,6 +73,8 @@ FAULTS = [
     ("deadline_s", "soon", "$.deadline_s"),
     ("deadline_s", 10**400, "$.deadline_s"),
     ("deadline_s", True, "$.deadline_s"),
+    ("deadline_s", 1.7e308, "$.deadline_s"),
+    ("models.0.id", "\ud800", "$.models[0].id"),
     ("bandwidth_hz", -2e8, "$.bandwidth_hz"),
     ("surprise", 1, "$"),
     ("loading.0.bytes_per_s", 0, "$.loading[0].bytes_per_s"),
@@ -123,6 +126,7 @@ def test_a_dangling_block_reads_as_specified():
         ("[" * 100_000, "nested deeper"),
         ('{"a":' * 70 + "1" + "}" * 70, "nested deeper"),
         ("9" * 5000, "not JSON"),
+        ("null", "expected an object, got null"),
     ],
 )
 def test_broken_json_is_refused(tmp_path, text, problem):
@@ -167,7 +171,18 @@ def test_yaml_text_is_still_no_number_in_json():
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("a: [", "not YAML"), ("a: 1\na: 2", "stands twice"), ("a: !!python/object:os.x {}", "not")],
+    [
+        ("a: [", "not YAML"),
+        ("a: 1\na: 2", "stands twice"),
+        ("a: !!python/object:os.x {}", "not YAML"),
+        ("a: &x [1]\nb: *x", "aliases are not read"),
+        ("? [a, b]\n: 1", "not YAML"),
+        ("a: 2024-13-45", "not YAML"),
+        ('a: !!int "x"', "not YAML"),
+        ("a: " + "9" * 5000, "not YAML"),
+        ("{1: 2}", "a key must be text"),
+        ("deadline_s: .inf", "a number must be finite"),
+    ],
 )
 def test_broken_yaml_is_refused(tmp_path, text, problem):
     """YAML that is broken, repeats a key, or wants objects made is refused."""
@@ -175,6 +190,36 @@ def test_broken_yaml_is_refused(tmp_path, text, problem):
     path.write_text(text)
     with pytest.raises(DocumentError, match=problem):
         documents.read(path)
+
+
+def test_infinity_as_text_is_refused_in_yaml(tmp_path):
+    """`inf` is text in YAML 1.1; it is no number either."""
+    path = tmp_path / "p.yaml"
+    path.write_text(json.dumps(GOOD).replace("0.7", "inf"))
+    with pytest.raises(DocumentError, match=r"\$\.deadline_s"):
+        trunkline.load(path)
+
+
+def test_numpy_numbers_are_numbers():
+    """A dict made in Python may hold NumPy's scalars."""
+    document = changed("deadline_s", np.float32(0.5))
+    document["models"][0]["max_batch"] = np.int64(4)
+    problem = trunkline.load(document)
+    assert (problem.deadline_s, problem.models[0].max_batch) == (0.5, 4)
+
+
+@pytest.mark.parametrize("source", [None, 123, "x\0y", ["a"]])
+def test_what_is_no_document_is_refused(source):
+    """Neither a path nor a dict: an error of ours, not a TypeError."""
+    with pytest.raises(DocumentError, match="expected a path or a dict"):
+        trunkline.load(source)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    """Some editors begin a file with one."""
+    path = tmp_path / "p.json"
+    path.write_text("\ufeff" + json.dumps(GOOD), encoding="utf-8")
+    assert trunkline.load(path).deadline_s == 0.7
 
 
 JSON_VALUES = st.recursive(

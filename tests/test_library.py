@@ -60,7 +60,6 @@ def test_trie_of_several_levels():
         (1, 4, (0,)),
         (0, 8, (2,)),
     ]
-    assert trie.depths == (0, 1, 2, 1)
     assert trie.post_order[-1] == 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -25,8 +26,11 @@ MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 MAX_DEPTH = 64
 """Documents nest no deeper than this."""
 
-NonNegative = Annotated[float, msgspec.Meta(ge=0)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+MAX_NUMBER = 1e18
+"""No quantity here is larger (a quintillion bytes, hertz or seconds)."""
+
+NonNegative = Annotated[float, msgspec.Meta(ge=0, le=MAX_NUMBER)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=MAX_NUMBER)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
@@ -48,13 +52,16 @@ def read(source: str | Path | Mapping[str, Any]) -> Raw:
     if isinstance(source, Raw):
         return source
     if isinstance(source, Mapping):
-        raw = Raw(source)
+        raw = Raw(_plain(source))
     else:
-        path = Path(source)
+        given: Any = source
+        if not isinstance(given, (str, Path)) or "\0" in str(given):
+            raise DocumentError("$", f"expected a path or a dict, got {given!r:.80}")
+        path = Path(given)
         is_yaml = path.suffix.lower() in (".yaml", ".yml")
         content = _parse(_text(path), str(path), is_yaml)
         if not isinstance(content, dict):
-            kind = type(content).__name__
+            kind = "null" if content is None else type(content).__name__
             raise DocumentError("$", f"expected an object, got {kind}", str(path))
         raw = Raw(content)
         raw.source, raw.lax_numbers = str(path), is_yaml
@@ -94,7 +101,7 @@ def _text(path: Path) -> str:
         if size > MAX_DOCUMENT_BYTES:
             limit = f"at most {MAX_DOCUMENT_BYTES} bytes are read"
             raise DocumentError("$", f"the file has {size} bytes; {limit}", str(path))
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DocumentError("$", f"cannot be read: {error.strerror}", str(path)) from None
     except UnicodeDecodeError as error:
@@ -115,6 +122,8 @@ def _parse(text: str, name: str, is_yaml: bool) -> Any:
 
     try:
         return json.loads(text, object_pairs_hook=unique)
+    except DocumentError:
+        raise
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise DocumentError("$", f"not JSON: {error.msg} at {where}", name) from None
@@ -127,24 +136,28 @@ def _parse(text: str, name: str, is_yaml: bool) -> Any:
 def _parse_yaml(text: str, name: str) -> Any:
     import yaml
 
-    class UniqueLoader(yaml.SafeLoader):
-        """SafeLoader that refuses a repeated key."""
+    class Loader(yaml.SafeLoader):
+        """SafeLoader that refuses repeated keys and aliases (which make small files large)."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise DocumentError("$", "YAML aliases are not read", name)
+            return super().compose_node(parent, index)
 
     def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-        pairs = [
-            (loader.construct_object(k), loader.construct_object(v, deep=True))
-            for k, v in node.value
-        ]
         found: dict[Any, Any] = {}
-        for key, value in pairs:
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)
             if key in found:
                 raise DocumentError("$", f"the key {key!r} stands twice in one object", name)
-            found[key] = value
+            found[key] = loader.construct_object(value_node, deep=True)
         return found
 
-    UniqueLoader.add_constructor("tag:yaml.org,2002:map", mapping)
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     try:
-        return yaml.load(text, UniqueLoader)  # a SafeLoader
+        return yaml.load(text, Loader)  # a SafeLoader
+    except DocumentError:
+        raise
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1} column {mark.column + 1}" if mark else ""
@@ -152,11 +165,25 @@ def _parse_yaml(text: str, name: str) -> Any:
         raise DocumentError("$", f"not YAML: {reason}{where}", name) from None
     except RecursionError:
         raise DocumentError("$", f"nested deeper than {MAX_DEPTH} levels", name) from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # PyYAML lets them through
+        raise DocumentError("$", f"not YAML: {error}", name) from None
+
+
+def _plain(value: Any) -> Any:
+    """The value with subclasses of the JSON types (NumPy's numbers among them) made plain."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
 
 
 def _unusable(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Where a document holds a number that is not finite, a key that is not text, or nests too
-    deep."""
+    """Where a document holds a number that is not finite, text that is none, or nests too deep."""
     if depth > MAX_DEPTH:
         yield path, f"nested deeper than {MAX_DEPTH} levels"
     elif isinstance(value, float):
@@ -165,14 +192,24 @@ def _unusable(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
     elif isinstance(value, int):
         if abs(value) > 2**1000:
             yield path, f"a number must be finite, got an integer of {value.bit_length()} bits"
+    elif isinstance(value, str):
+        if not _is_text(value):
+            yield path, f"half of a surrogate pair is no text: {value!r:.60}"
     elif isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str):
-                yield path, f"a key must be text, got {key!r}"
+            if not isinstance(key, str) or not _is_text(key):
+                yield path, f"a key must be text, got {key!r:.60}"
             yield from _unusable(item, member(path, str(key)), depth + 1)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             yield from _unusable(item, f"{path}[{index}]", depth + 1)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a string can be written as UTF-8."""
+    if value.isascii():
+        return True
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def member(path: str, key: str) -> str:

@@ -20,14 +20,6 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class ParameterBlock:
-    """A set of parameters that is moved as a whole: its id and its size in bytes."""
-
-    id: str
-    bytes: float
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """A model as the library sees it: an id and the ids of its blocks, in execution order."""
 
@@ -204,14 +196,6 @@ class Trie:
             order.append(position)
             stack.extend(self.children[position])
         return tuple(reversed(order))
-
-    @cached_property
-    def depths(self) -> tuple[int, ...]:
-        """The number of edges from the root to each node."""
-        depths: list[int] = []
-        for node in self.nodes:
-            depths.append(depths[node.parent] + 1 if node.parent >= 0 else 0)
-        return tuple(depths)
 
 
 @dataclass(frozen=True)

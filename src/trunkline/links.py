@@ -10,7 +10,7 @@ This is V1 + V2 of PartialLoading, equation (8), with the affine form of its Rem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,11 +38,6 @@ class Link:
     """Stages that the bytes pass one after the other (no overlap between stages)."""
 
     stages: tuple[Stage, ...] = ()
-
-    @classmethod
-    def of(cls, stages: Iterable[Stage]) -> Link:
-        """The link made of these stages."""
-        return cls(tuple(stages))
 
     def seconds(self, size_bytes: float) -> float:
         """V(size_bytes), in seconds."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from trunkline.documents import read
 from trunkline.errors import DocumentError
-from trunkline.loading import LoadingPlan, LoadingProblem
+from trunkline.loading import DEFAULT_METHOD, LoadingPlan, LoadingProblem
 from trunkline.loading import check as check_loading
 from trunkline.loading import solve as solve_loading
 from trunkline.loading.document import PROBLEM_FORMAT, plan_from_document, problem_from_document
@@ -41,7 +41,7 @@ def load_plan(source: str | Path | Mapping[str, Any]) -> LoadingPlan:
     return plan_from_document(raw)
 
 
-def plan(problem: LoadingProblem, method: str = "optimal", **options: Any) -> LoadingPlan:
+def plan(problem: LoadingProblem, method: str = DEFAULT_METHOD, **options: Any) -> LoadingPlan:
     """A plan for a problem, by the named method; options are the method's own.
 
     Raises:

@@ -115,7 +115,7 @@ def test_show_prints_the_sharing(problem):
 BAD = {
     "no such file": (["plan", "missing.json"], "missing.json: $: cannot be read"),
     "no such method": (["plan", "{problem}", "-m", "best"], "no method 'best'"),
-    "a slot of nothing": (["plan", "{problem}", "-m", "paper", "--slot-s", "0"], "--slot-s"),
+    "a slot of nothing": (["plan", "{problem}", "-m", "paper", "--slot-s", "0"], "a slot takes a positive time"),
     "an option of another method": (
         ["plan", "{problem}", "-m", "independent", "--slot-s", "1"],
         "'independent' has no option 'slot_s'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 
@@ -135,6 +136,7 @@ VIOLATIONS = {
     "bound too low": ({"bound": 2}, "bound is 2, below the 3 served"),
     "proof without proof": ({"bound": 4}, "proven, but bound 4 and served 3 differ"),
     "over memory": ({"problem__memory_bytes": 10}, "12 bytes are resident, over the budget of 10"),
+    "evicts without a budget": ({"batches__0__evicted": ["a"]}, "no memory budget"),
     "evicts what is not there": (
         {"problem__memory_bytes": 12, "batches__0__evicted": ["c"]},
         "evicts 'c', which is not resident",
@@ -147,6 +149,30 @@ def test_every_violation_is_found(case):
     """Each definition broken alone is found, with the figures."""
     changes, message = VIOLATIONS[case]
     assert any(message in violation for violation in broken(**changes)), broken(**changes)
+
+
+def test_figures_that_are_no_numbers_are_found():
+    """NaN agrees with nothing and is named, also in a plan that is no document."""
+    problem = trunkline.load(PROBLEM)
+    plan = trunkline.load_plan(PLAN)
+    for name in ("load_bytes", "upload_s", "finish_s"):
+        batch = replace(plan.batches[0], **{name: float("nan")})
+        violations = trunkline.check(problem, replace(plan, batches=(batch, plan.batches[1])))
+        assert violations == [f"batches[0]: {name} is nan"]
+
+
+def test_tiny_units_cannot_be_cheated():
+    """A plan whose times are all 0 does not hold, however short the true ones are."""
+    document = {**PROBLEM, "deadline_s": 1e-13, "blocks": {"a": 1, "b": 1, "c": 1}}
+    document["loading"] = [{"overhead_s": 0, "bytes_per_s": 1e13}]
+    costs = {"seconds_per_batch": 0, "seconds_per_task": 0, "max_batch": 1}
+    document["models"] = [{"id": "m", "blocks": ["a"], **costs}]
+    document["tasks"] = [{"id": "u3", "model": "m", "upload_bits": 0, "bits_per_s_per_hz": 0}]
+    batch = {**PLAN["batches"][1], "model": "m", "load_bytes": 1}
+    batch.update(dict.fromkeys(("load_s", "compute_s", "start_s", "finish_s"), 0.0))
+    plan = {**PLAN, "served": 1, "tasks": 1, "bound": 1, "finish_s": 0.0, "batches": [batch]}
+    violations = trunkline.check(trunkline.load(document), plan)
+    assert violations == ["batches[0]: load_s is 0, recomputed 1e-13"]
 
 
 def test_reloading_what_is_resident_is_allowed():

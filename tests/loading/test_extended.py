@@ -9,6 +9,8 @@ import pytest
 import trunkline
 from trunkline.errors import UnsupportedProblemError
 from trunkline.loading.document import problem_to_document
+from trunkline.loading.forward import Forward
+from trunkline.loading.service import Reading
 
 
 def extended(make_problem, seed: int, sharing: str):
@@ -62,6 +64,52 @@ def base(**changes: object) -> dict:
 def task(name: str, model: str, **more: float) -> dict:
     """A task with nothing to upload."""
     return {"id": name, "model": model, "upload_bits": 0, "bits_per_s_per_hz": 0, **more}
+
+
+def test_fields_that_change_nothing_cost_nothing(make_problem):
+    """Own deadlines equal to the common one, and residents nobody asks for, leave the proof."""
+    for seed in range(40):
+        problem = make_problem(seed, "scattered" if seed % 2 else "prefix")
+        document = problem_to_document(problem)
+        for task_ in document["tasks"]:
+            task_["deadline_s"] = document["deadline_s"]
+        document["blocks"]["spare"] = 1
+        document["resident"] = ["spare"]
+        plan = trunkline.plan(trunkline.load(document))
+        same = trunkline.plan(problem)
+        assert (plan.served, plan.proven, plan.finish_s) == (same.served, True, same.finish_s)
+
+
+@pytest.mark.parametrize("sharing", ["prefix", "scattered"])
+def test_relaxing_never_serves_fewer_than_the_plain_optimum(make_problem, sharing):
+    """Room for every block, or a later deadline for one task, serves no fewer."""
+    for seed in range(80):
+        problem = make_problem(seed, sharing, seed % 2 == 0)
+        served = trunkline.plan(problem).served
+        document = problem_to_document(problem)
+        roomy = {**document, "memory_bytes": 1000}
+        assert trunkline.plan(trunkline.load(roomy)).served >= served, seed
+        if document["tasks"]:
+            later = [dict(one) for one in document["tasks"]]
+            later[0]["deadline_s"] = 2 * document["deadline_s"]
+            relaxed = trunkline.load({**document, "tasks": later})
+            assert trunkline.plan(relaxed).served >= served, seed
+
+
+def test_known_sequences_evict_what_is_used_last():
+    """When the order is known, the block that is used again soonest stays."""
+    # order A B A C with room for two: when B comes C's block is not there; when C comes, B goes
+    tasks = [task("a", "A"), task("b", "B"), task("a2", "A"), task("c", "C")]
+    document = base(tasks=tasks, memory_bytes=2)
+    document["blocks"]["c"] = 1
+    document["models"].append({**document["models"][0], "id": "C", "blocks": ["c"]})
+    problem = trunkline.load(document)
+    groups = [(0, [0]), (1, [1]), (0, [2]), (2, [3])]
+    batches = Forward(problem, Reading()).replay(groups).batches
+    assert [batch.load_bytes for batch in batches] == [1, 1, 0, 1]
+    swapped = [(0, [0]), (1, [1]), (2, [3]), (0, [2])]
+    batches = Forward(problem, Reading()).replay(swapped).batches
+    assert [batch.evicted for batch in batches] == [(), (), ("b",), ()]
 
 
 def test_one_visit_per_model_is_no_longer_optimal():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import trunkline
@@ -12,7 +13,7 @@ from trunkline.library import Model, ModelLibrary
 from trunkline.links import Link, Stage
 from trunkline.loading import LoadingModel, LoadingProblem, Task
 from trunkline.loading.document import problem_to_document
-from trunkline.loading.service import service_of
+from trunkline.loading.service import Reading, service_of
 from trunkline.loading.subsets import SubsetTable
 from trunkline.loading.tables import combine
 from trunkline.loading.trie import TrieTable
@@ -260,7 +261,7 @@ def test_trie_and_subset_tables_agree(make_problem):
     """Two exact methods that share no step give one table on prefix sharing."""
     for seed in range(60):
         problem = make_problem(seed, "prefix", True)
-        service = service_of(problem)
+        service = service_of(problem, Reading())
         for component in problem.library.components:
             args = (problem.library, problem.loading, service.limit_s)
             trie = TrieTable(component.trie, service.tables, problem.loading, service.limit_s)
@@ -313,11 +314,46 @@ def test_what_is_not_proven_is_said():
             assert trunkline.plan(problem, method).served <= plan.bound
 
 
+@pytest.mark.parametrize("upload", ["sum", "max"])
+def test_heuristic_tables_are_honest(make_problem, monkeypatch, upload):
+    """With the exact way for scattered sharing shut, plans still hold, never claim a false proof,
+    and their bounds are never below the optimum."""
+    monkeypatch.setattr("trunkline.loading.optimal.fits", lambda tasks: False)
+    found = 0
+    for seed in range(200):
+        problem = make_problem(seed, "scattered", seed % 2 == 0)
+        best = trunkline.plan(problem, "exhaustive", upload=upload).served
+        plan = trunkline.plan(problem, upload=upload)
+        assert trunkline.check(problem, plan, upload=upload) == [], seed
+        assert plan.served <= best <= plan.bound, seed
+        found += plan.served == best
+    assert found > 180
+
+
+def test_a_large_ring_with_dear_batches():
+    """23 models in a ring, each sharing a block with its neighbours, and batches of 5 s: every plan
+    holds (a visit's first task is charged as much as any other)."""
+    models = [Model(f"m{i}", (f"b{i}", f"b{(i + 1) % 23}")) for i in range(23)]
+    problem = LoadingProblem(
+        20.0,
+        1.0,
+        Link((Stage(1.0),)),
+        ModelLibrary({f"b{i}": 1.0 for i in range(23)}, models),
+        tuple(LoadingModel(m.id, 5.0, 0.0, 1) for m in models),
+        tuple(Task(f"u{i}", f"m{i}") for i in range(23)),
+    )
+    plan = trunkline.plan(problem)
+    assert trunkline.check(problem, plan) == []
+    # 2 + 5 s for the first, 1 + 5 for each neighbour after it: three end at 19 s
+    assert (plan.served, plan.finish_s) == (3, 19.0)
+
+
 def test_combination_of_tables_by_hand():
     """min-plus: the k-th entry is the least sum of entries whose counts add up to k."""
     # (0, 1, 5) and (0, 2, 3): 1 task min(1, 2); 2 tasks min(5, 1+2, 3); 3 tasks min(5+2, 1+3); 4: 8
-    import numpy as np
-
     found = combine(np.array([0.0, 1, 5]), np.array([0.0, 2, 3]), 100.0)
     assert found.tolist() == [0, 1, 3, 4, 8]
     assert combine(np.array([0.0, 1, 5]), np.array([0.0, 2, 3]), 3.5).tolist() == [0, 1, 3]
+    # one that must serve a task: its first entry counts too
+    assert combine(np.array([0.0, 1, 5]), np.array([2.0, 3]), 100.0).tolist() == [2, 3, 4, 8]
+    assert combine(np.array([0.0, 1]), np.array([2.0]), 100.0).tolist() == [2, 3]

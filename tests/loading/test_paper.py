@@ -40,6 +40,23 @@ def test_the_printed_recursion_misses_an_optimum():
     assert trunkline.plan(problem).served == 3  # 19 + 1 + 30 = 50 ms: model 2, then model 3
 
 
+def test_printed_batches_are_those_of_16():
+    """Under `max`, (16) as printed groups 1, 2, 10 as {1, 2}, {10}; mended as {1}, {2, 10}."""
+    library = ModelLibrary({}, [Model("m", ())])
+    model = LoadingModel("m", 0.0, 0.0, 2)
+    tasks = tuple(Task(f"u{u}", "m", float(u), 1.0) for u in (1, 2, 10))
+    problem = LoadingProblem(12.0, 1.0, Link(), library, (model,), tasks)
+    plans = {
+        variant: trunkline.plan(problem, "paper", upload="max", slot_s=1.0, variant=variant)
+        for variant in ("printed", "corrected")
+    }
+    batches = {variant: [b.tasks for b in plan.batches] for variant, plan in plans.items()}
+    assert batches["printed"] == [("u1", "u2"), ("u10",)]
+    assert batches["corrected"] == [("u1",), ("u2", "u10")]
+    for plan in plans.values():
+        assert trunkline.check(problem, plan, upload="max") == []
+
+
 def test_printed_never_beats_corrected_never_beats_optimal(make_problem):
     """In whole slots the correction never serves fewer; slots never serve more than `optimal`."""
     compared = 0

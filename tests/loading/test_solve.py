@@ -42,6 +42,46 @@ TASKS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("optimal", {"upload": "SUM"}, "upload: 'sum' or 'max', got 'SUM'"),
+        ("paper", {"variant": "new"}, "variant: 'printed' or 'corrected', got 'new'"),
+        ("paper", {"slot_s": 0.0}, "a slot takes a positive time"),
+        ("greedy", {"slot_s": float("nan")}, "a slot takes a positive time"),
+        ("paper", {"slot_s": 1e-9}, "over 100000 slots"),
+    ],
+)
+def test_options_out_of_range_are_refused(make_problem, method, options, message):
+    """A value that an option does not have is an error that names it."""
+    with pytest.raises(trunkline.TrunklineError, match=message):
+        trunkline.plan(make_problem(1), method, **options)
+
+
+def test_the_checker_refuses_an_unknown_reading(make_problem):
+    """`check` has the same two readings."""
+    problem = make_problem(1)
+    with pytest.raises(trunkline.TrunklineError, match="upload"):
+        trunkline.check(problem, trunkline.plan(problem), upload="both")
+
+
+def test_greedy_comes_back_to_a_model():
+    """In continuous time a model whose slow task was left is visited again."""
+    document = {**TASKS, "loading": [{"overhead_s": 0, "bytes_per_s": 1}], "deadline_s": 1e9}
+    costs = {"seconds_per_batch": 0, "seconds_per_task": 0, "max_batch": 9}
+    document["blocks"] = {"a": 1, "b": 1}
+    document["models"] = [{"id": m, "blocks": [m.lower()], **costs} for m in "AB"]
+    document["tasks"] = [
+        {"id": "quick", "model": "A", "upload_bits": 0, "bits_per_s_per_hz": 1},
+        {"id": "slow", "model": "A", "upload_bits": 100, "bits_per_s_per_hz": 1},
+        {"id": "other", "model": "B", "upload_bits": 0, "bits_per_s_per_hz": 1},
+    ]
+    problem = trunkline.load(document)
+    plan = trunkline.plan(problem, "greedy")
+    assert [b.tasks for b in plan.batches] == [("quick",), ("other",), ("slow",)]
+    assert trunkline.check(problem, plan) == []
+
+
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_says_how_long_it_took(make_problem, method):
     """The plan carries its method's name and the seconds that planning took."""

@@ -35,6 +35,13 @@ def write_json(path: Path, document: Any) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def shown(text: str) -> str:
+    """A name for a table: no mark-up, and control characters written out instead of obeyed."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+
+
 def seconds(value: float) -> str:
     """A time in the unit a person would use: `870 us`, `12.3 ms`, `1.24 s`."""
     if value == 0:

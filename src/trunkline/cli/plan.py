@@ -63,10 +63,6 @@ def plan(
 
 def _options(*, upload: str, slot_s: float | None, variant: str | None) -> dict[str, Any]:
     """The method's keywords that were given."""
-    from trunkline.errors import InputError
-
-    if slot_s is not None and not 1e-6 <= slot_s < float("inf"):
-        raise InputError(f"--slot-s: a slot is at least 1e-6 s long, got {slot_s:g}")
     given = {"upload": upload, "slot_s": slot_s, "variant": variant}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -96,10 +92,9 @@ def _print(
     output: Path | None,
     picture: Path | None,
 ) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    from trunkline.cli.output import console, seconds
+    from trunkline.cli.output import console, seconds, shown
 
     table = Table(title=f"{len(plan.batches)} batches", title_justify="left")
     for name in ("#", "model", "tasks", "load MB", "upload", "load", "compute", "ends"):
@@ -107,7 +102,7 @@ def _print(
     for n, b in enumerate(plan.batches, start=1):
         steps = (b.upload_s, b.load_s, b.compute_s, b.finish_s)
         megabytes = f"{b.load_bytes / 1e6:,.2f}"
-        table.add_row(str(n), escape(b.model), str(len(b.tasks)), megabytes, *map(seconds, steps))
+        table.add_row(str(n), shown(b.model), str(len(b.tasks)), megabytes, *map(seconds, steps))
     out = console()
     if plan.batches:
         out.print(table)
@@ -120,8 +115,9 @@ def _print(
         highlight=False,
     )
     if whole is not None:
+        how = "planned as well as can be" if problem.plain else "planned greedily"
         out.print(
-            f"whole-model loading, planned as well as can be: serves {whole.served}, "
+            f"whole-model loading, {how}: serves {whole.served}, "
             f"loads {whole.load_bytes / 1e6:,.1f} MB",
             highlight=False,
         )

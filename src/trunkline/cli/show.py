@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import StoreOption
-from trunkline.cli.output import console, print_json, size
+from trunkline.cli.output import console, print_json, shown, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,13 +102,12 @@ def _print(library: ModelLibrary, out: Console) -> None:
 
 def _tree(library: ModelLibrary, component: Component) -> Tree:
     """The component as a tree: its trie, or its models with what each shares."""
-    from rich.markup import escape
     from rich.tree import Tree
 
     kind = _kind(component)
     if kind == "alone":
         (index,) = component.models
-        name, own = escape(library.models[index].id), size(library.model_bytes[index])
+        name, own = shown(library.models[index].id), size(library.model_bytes[index])
         return Tree(f"[bold]{name}[/bold]: {own}, shares nothing", highlight=False)
     root = Tree(f"{len(component.models)} models, {kind} sharing", highlight=False)
     trie = component.trie
@@ -117,14 +116,14 @@ def _tree(library: ModelLibrary, component: Component) -> Tree:
         for i in component.models:
             others = [j for j in component.models if j != i]
             best = max(others, key=lambda j: float(matrix[i, j]))
-            most, mate = size(float(matrix[i, best])), escape(library.models[best].id)
-            name, own = escape(library.models[i].id), size(library.model_bytes[i])
+            most, mate = size(float(matrix[i, best])), shown(library.models[best].id)
+            name, own = shown(library.models[i].id), size(library.model_bytes[i])
             root.add(f"[bold]{name}[/bold]: {own}, at most {most} of it shared with {mate}")
         return root
     branches: list[Tree] = []
     for node in trie.nodes:
         above = branches[node.parent] if node.parent >= 0 else root
-        names = ", ".join(escape(library.models[i].id) for i in node.models)
+        names = ", ".join(shown(library.models[i].id) for i in node.models)
         label = f"{size(node.bytes)} in {_blocks(len(node.blocks))}" if node.blocks else "nothing"
         branches.append(above.add(f"{label}: [bold]{names}[/bold]" if names else f"{label} shared"))
     return root
@@ -135,7 +134,6 @@ def _blocks(count: int) -> str:
 
 
 def _matrix(library: ModelLibrary) -> Any:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="bytes in common [MB]", title_justify="left")
@@ -144,5 +142,5 @@ def _matrix(library: ModelLibrary) -> Any:
         table.add_column(str(i + 1), justify="right")
     for i, model in enumerate(library):
         row = (f"{value / 1e6:.3g}" for value in library.sharing_matrix[i])
-        table.add_row(f"{i + 1} {escape(model.id)}", *row)
+        table.add_row(f"{i + 1} {shown(model.id)}", *row)
     return table

@@ -10,11 +10,15 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
+from trunkline.errors import InputError
 from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import LoadingProblem, Task
 
 RELATIVE = 2e-9
-"""Two figures agree, and a limit holds, up to this relative difference."""
+"""Two figures agree, and a limit holds, up to this relative difference: twice what planners allow
+themselves, so that rounding never refuses a plan that just meets a limit."""
+
+FIGURES = ("load_bytes", "upload_s", "load_s", "compute_s", "start_s", "finish_s")
 
 Upload = Literal["sum", "max"]
 
@@ -33,7 +37,23 @@ def check(problem: LoadingProblem, plan: LoadingPlan, *, upload: Upload = "sum")
         upload: "sum" charges a batch by its shares, equation (7); "max" charges it the longest
             u_k of its tasks, as (16) and (23) are printed.
     """
+    if upload not in ("sum", "max"):
+        raise InputError(f"upload: 'sum' or 'max', got {upload!r}")
+    if faults := list(_not_finite(plan)):
+        return faults
     return list(_violations(problem, plan, upload))
+
+
+def _not_finite(plan: LoadingPlan) -> Iterator[str]:
+    """Figures that are no finite number; with one of them nothing else can be judged."""
+    for n, batch in enumerate(plan.batches):
+        for name in FIGURES:
+            if not math.isfinite(value := getattr(batch, name)):
+                yield f"batches[{n}]: {name} is {value}"
+        if any(not math.isfinite(share) for share in batch.shares):
+            yield f"batches[{n}]: a share is not a finite number"
+    if not math.isfinite(plan.finish_s):
+        yield f"plan: finish_s is {plan.finish_s}"
 
 
 def _violations(problem: LoadingProblem, plan: LoadingPlan, upload: Upload) -> Iterator[str]:
@@ -104,7 +124,7 @@ def _shares(batch: Batch, here: str) -> Iterator[str]:
         yield f"{here}: {len(batch.shares)} shares for {len(batch.tasks)} tasks"
     if any(not 0 <= share <= 1 + RELATIVE for share in batch.shares):
         yield f"{here}: a share is not between 0 and 1"
-    if math.fsum(batch.shares) > 1 + RELATIVE:
+    elif math.fsum(batch.shares) > 1 + RELATIVE:
         yield f"{here}: the shares sum to {math.fsum(batch.shares):.12g}, over 1"
 
 
@@ -130,7 +150,10 @@ def _loading(
         return math.fsum(sizes[block] for block in blocks)
 
     kept = before
-    if problem.memory_bytes is not None:
+    if problem.memory_bytes is None:
+        if batch.evicted:
+            faults.append(f"{here}: evicts blocks, but the problem has no memory budget")
+    else:
         evicted = frozenset(batch.evicted or ())
         for block in sorted(evicted - before):
             faults.append(f"{here}: evicts {block!r}, which is not resident")
@@ -174,5 +197,6 @@ def _agree(here: str, name: str, stated: float, true: float) -> Iterator[str]:
         yield f"{here}: {name} is {stated:.12g}, recomputed {true:.12g}"
 
 
-def _close(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=RELATIVE, abs_tol=1e-12)
+def _close(a: float, b: float, scale: float = 0.0) -> bool:
+    """Whether two figures agree; `scale` is the size of what they are differences of."""
+    return math.isclose(a, b, rel_tol=RELATIVE, abs_tol=1e-12 * scale)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from trunkline.documents import Identifier, NonNegative, Positive, PositiveInt, Raw, decode, member
+from trunkline.documents import (
+    MAX_NUMBER,
+    Identifier,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    Raw,
+    decode,
+    member,
+)
 from trunkline.errors import DocumentError
 from trunkline.library import Model, ModelLibrary
 from trunkline.links import Link, Stage
@@ -18,7 +26,7 @@ from trunkline.loading.problem import LoadingModel, LoadingProblem, Task
 
 PROBLEM_FORMAT = "trunkline/loading-problem/1"
 
-Share = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=2)]
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True):
@@ -202,8 +210,9 @@ def _block_sizes(blocks: Mapping[str, Any], raw: Raw) -> dict[str, float]:
                 size = float(size)
         if isinstance(size, bool) or not isinstance(size, (int, float)):
             raise DocumentError(path, f"expected a size in bytes, got {size!r:.60}", raw.source)
-        if not 0 <= size < math.inf:
-            raise DocumentError(path, f"a size must be at least 0, got {size!r:.60}", raw.source)
+        if not 0 <= size <= MAX_NUMBER:
+            limits = f"a size must be between 0 and {MAX_NUMBER:g}"
+            raise DocumentError(path, f"{limits}, got {size!r:.60}", raw.source)
         sizes[block] = size
     return sizes
 

@@ -13,9 +13,9 @@ from itertools import combinations
 
 from trunkline.errors import UnsupportedProblemError
 from trunkline.loading.plan import Batch, LoadingPlan
-from trunkline.loading.problem import LoadingProblem, time_limit
+from trunkline.loading.problem import TIME_TOLERANCE, LoadingProblem, time_limit
 from trunkline.loading.schedule import make_batch, plan_of
-from trunkline.loading.service import Upload
+from trunkline.loading.service import Reading, Upload
 
 MAX_TASKS = 12
 """More tasks than this are refused: the states double with each."""
@@ -30,13 +30,15 @@ def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPla
     """A plan that provably serves the most tasks, and of those ends first.
 
     Raises:
-        UnsupportedProblemError: more than `MAX_TASKS` tasks.
+        UnsupportedProblemError: more than `MAX_TASKS` tasks, or with a memory budget more than
+            `MAX_EVICTABLE` blocks that could be dropped at one time.
     """
     count = len(problem.tasks)
     if count > MAX_TASKS:
         raise UnsupportedProblemError(
             f"'exhaustive' takes at most {MAX_TASKS} tasks, the problem has {count}"
         )
+    reading = Reading(upload)
     start: _State = (0, problem.resident)
     finish: dict[_State, float] = {start: 0.0}
     came_from: dict[_State, tuple[_State, Batch]] = {}
@@ -44,7 +46,7 @@ def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPla
     layers[0].append(start)
     for layer in layers:
         for state in layer:
-            for after, batch in _steps(problem, state, finish[state], upload):
+            for after, batch in _steps(problem, state, finish[state], reading):
                 if after not in finish:
                     layers[after[0].bit_count()].append(after)
                 elif finish[after] <= batch.finish_s:
@@ -62,7 +64,7 @@ def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPla
 
 
 def _steps(
-    problem: LoadingProblem, state: _State, clock: float, upload: Upload
+    problem: LoadingProblem, state: _State, clock: float, reading: Reading
 ) -> Iterator[tuple[_State, Batch]]:
     """Every batch that can run next and end in time, with the state after it."""
     served, resident = state
@@ -79,7 +81,7 @@ def _steps(
         for size in range(1, min(len(waiting), model.max_batch) + 1):
             for members in combinations(waiting, size):
                 begin = max([clock, *(problem.tasks[k].arrival_s for k in members)])
-                batch = make_batch(problem, index, members, load_bytes, begin, upload)
+                batch = make_batch(problem, index, members, load_bytes, begin, reading)
                 tasks = [problem.tasks[k] for k in members]
                 if any(batch.finish_s > time_limit(problem.deadline_of(t)) for t in tasks):
                     continue
@@ -105,7 +107,8 @@ def _evictions(
             f"'exhaustive' weighs at most {MAX_EVICTABLE} blocks to evict, here are {len(others)}"
         )
     total = problem.library.bytes_of(resident | needs)
+    limit = problem.memory_bytes * (1 + TIME_TOLERANCE)
     for size in range(len(others) + 1):
         for evicted in combinations(others, size):
-            if total - problem.library.bytes_of(evicted) <= problem.memory_bytes:
+            if total - problem.library.bytes_of(evicted) <= limit:
                 yield frozenset(evicted)

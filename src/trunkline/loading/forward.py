@@ -1,131 +1,189 @@
-"""A greedy plan, batch by batch, under everything a loading problem may state. [derived]
+"""Plans under everything a loading problem may state, made batch by batch. [derived]
 
-At each free moment, of all batches that could start (for each model, its quickest waiting tasks,
-one to b_max of them, those left out that could not end in time), the one that serves the most tasks
-per second until it ends is run. Handles arrivals, deadlines per task, a memory budget with
-evictions, and blocks resident at the start; exact for none of them.
+`Forward` keeps the clock, what is resident and what waits, and runs one batch after the other.
+`run_greedy` takes at each free moment, of all batches that could start, the one that serves the
+most tasks per second until it ends; `replay` runs batches that were planned without arrivals, own
+deadlines, a memory budget or residents, and leaves out the tasks that would be late. Exact for none
+of these; every plan holds.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from trunkline.loading.plan import Batch
-from trunkline.loading.problem import LoadingProblem, time_limit
+from trunkline.loading.problem import TIME_TOLERANCE, LoadingProblem, time_limit
 from trunkline.loading.schedule import make_batch
-from trunkline.loading.service import Upload
+from trunkline.loading.service import Reading
+
+MAX_THRESHOLDS = 16
+"""At most this many different deadlines are weighed for the members of one batch."""
+
+Group = tuple[int, Sequence[int]]
+"""A model's position and the positions of the tasks of one batch."""
 
 
-@dataclass
-class _State:
-    """Where the plan stands: the clock, what is resident, what still waits."""
+class Forward:
+    """A plan in the making.
 
-    clock: float
-    resident: frozenset[str]
-    waiting: set[int]
+    Args:
+        problem: with any optional field.
+        reading: how uploads are charged.
+        whole: load whole models at every change of model.
+    """
 
+    def __init__(self, problem: LoadingProblem, reading: Reading, *, whole: bool = False) -> None:
+        self.batches: list[Batch] = []
+        self._problem = problem
+        self._reading = reading
+        self._whole = whole
+        self._clock = 0.0
+        self._resident = problem.resident
+        self._current: int | None = None
+        self._uploads = np.array(problem.upload_s)
+        self._latest = np.array([time_limit(problem.deadline_of(t)) for t in problem.tasks])
+        self._waiting: list[list[int]] = [[] for _ in problem.models]
+        for k, task in enumerate(problem.tasks):
+            model = problem.model_index[task.model]
+            if math.isfinite(problem.upload_s[k]) and problem.fits(model):
+                self._waiting[model].append(k)
+        for members in self._waiting:
+            members.sort(key=lambda k: (problem.upload_s[k], problem.tasks[k].id))
 
-def forward_batches(
-    problem: LoadingProblem, *, upload: Upload = "sum", whole: bool = False
-) -> tuple[Batch, ...]:
-    """The batches of the greedy rule above; `whole` loads whole models at every change of model."""
-    state = _State(0.0, problem.resident, set(range(len(problem.tasks))))
-    batches: list[Batch] = []
-    while state.waiting:
-        best = _best(problem, state, upload, whole, batches[-1].model if batches else None)
-        if best is None:
-            later = [
-                problem.tasks[k].arrival_s
-                for k in state.waiting
-                if problem.tasks[k].arrival_s > state.clock
-            ]
-            if not later:
-                break
-            state.clock = min(later)
-            continue
-        members, batch = best
-        batch, state.resident = _with_evictions(problem, state, batch, members, whole)
-        batches.append(batch)
-        state.clock = batch.finish_s
-        state.waiting -= set(members)
-    return tuple(batches)
-
-
-def _best(
-    problem: LoadingProblem, state: _State, upload: Upload, whole: bool, previous: str | None
-) -> tuple[list[int], Batch] | None:
-    """The batch of the greatest rate among those that could start now."""
-    best: tuple[float, int, list[int], Batch] | None = None
-    waiting: dict[str, list[int]] = {}
-    uploads = problem.upload_s
-    for k in state.waiting:
-        if problem.tasks[k].arrival_s <= state.clock:
-            waiting.setdefault(problem.tasks[k].model, []).append(k)
-    for index, model in enumerate(problem.models):
-        if model.id not in waiting:
-            continue
-        needs = problem.library.block_sets[index]
-        size = problem.library.model_bytes[index]
-        if problem.memory_bytes is not None and size > problem.memory_bytes:
-            continue
-        has = (needs if model.id == previous else frozenset()) if whole else state.resident
-        load_bytes = problem.library.bytes_of(needs - has)
-        candidates = sorted(waiting[model.id], key=lambda k: (uploads[k], problem.tasks[k].id))
-        for most in range(1, min(len(candidates), model.max_batch) + 1):
-            found = _in_time(problem, index, candidates, most, load_bytes, state.clock, upload)
-            if found is None:
+    def run_greedy(self) -> Forward:
+        """Run the batch of the greatest rate again and again, until none can end in time."""
+        while True:
+            best = self._best()
+            if best is not None:
+                self._run(*best[2])
                 continue
-            members, batch = found
-            seconds = batch.finish_s - state.clock
-            rate = len(members) / seconds if seconds > 0 else math.inf
-            if best is None or (rate, len(members)) > best[:2]:
-                best = (rate, len(members), members, batch)
-    return best and best[2:]
+            arrivals = [
+                self._problem.tasks[k].arrival_s for members in self._waiting for k in members
+            ]
+            later = [arrival_s for arrival_s in arrivals if arrival_s > self._clock]
+            if not later:
+                return self
+            self._clock = min(later)
 
+    def replay(self, groups: Sequence[Group]) -> Forward:
+        """Run these batches in order, without the tasks that would be late."""
+        for place, (model, members) in enumerate(groups):
+            waiting = set(self._waiting[model])
+            left = [k for k in members if k in waiting]
+            begin = self._clock
+            while left:
+                begin = max([self._clock, *(self._problem.tasks[k].arrival_s for k in left)])
+                finish = begin + self._seconds(model, left)
+                late = {k for k in left if finish > self._latest[k]}
+                if not late:
+                    break
+                worst = max(late, key=lambda k: self._uploads[k])
+                left.remove(worst)
+            if left:
+                self._clock = begin
+                self._run(model, left, [one for one, _ in groups[place + 1 :]])
+        return self
 
-def _in_time(
-    problem: LoadingProblem,
-    model: int,
-    candidates: list[int],
-    most: int,
-    load_bytes: float,
-    clock: float,
-    upload: Upload,
-) -> tuple[list[int], Batch] | None:
-    """A batch of up to `most` candidates all of which end in time; None if there is none."""
-    left = [k for k in candidates if math.isfinite(problem.upload_s[k])]
-    while left:
-        members = left[:most]
-        batch = make_batch(problem, model, members, load_bytes, clock, upload)
-        late = {
-            k for k in members if batch.finish_s > time_limit(problem.deadline_of(problem.tasks[k]))
-        }
-        if not late:
-            return members, batch
-        left = [k for k in left if k not in late]
-    return None
+    def _seconds(self, model: int, members: Sequence[int]) -> float:
+        """From start to finish of a batch that starts now."""
+        costs = self._problem.models[model]
+        uploads = [float(self._uploads[k]) for k in members]
+        fixed = self._load_seconds(model) + costs.seconds_per_batch
+        return self._reading.upload_seconds(uploads) + fixed + costs.seconds_per_task * len(members)
 
+    def _load_bytes(self, model: int) -> float:
+        library = self._problem.library
+        if self._whole:
+            return 0 if model == self._current else library.model_bytes[model]
+        return library.bytes_of(library.block_sets[model] - self._resident)
 
-def _with_evictions(
-    problem: LoadingProblem, state: _State, batch: Batch, members: list[int], whole: bool
-) -> tuple[Batch, frozenset[str]]:
-    """The batch with what it evicts, and what is resident after it."""
-    needs = frozenset(problem.library[batch.model].blocks)
-    if problem.memory_bytes is None:
-        return batch, needs
-    sizes = problem.library.blocks
-    demand = dict.fromkeys(state.resident, 0)
-    for k in state.waiting.difference(members):
-        for block in problem.library[problem.tasks[k].model].blocks:
-            if block in demand:
-                demand[block] += 1
-    evicted: list[str] = sorted(state.resident - needs) if whole else []
-    kept = state.resident.difference(evicted)
-    held = sum(sizes[block] for block in kept | needs)
-    for block in sorted(kept - needs, key=lambda b: (demand[b], -sizes[b], b)):
-        if held <= problem.memory_bytes:
-            break
-        evicted.append(block)
-        held -= sizes[block]
-    return replace(batch, evicted=tuple(evicted)), (kept | needs).difference(evicted)
+    def _load_seconds(self, model: int) -> float:
+        return self._problem.loading.seconds(self._load_bytes(model))
+
+    def _best(self) -> tuple[float, int, Group] | None:
+        """The batch of the greatest rate (then of most tasks) of those that can start now."""
+        best: tuple[float, int, Group] | None = None
+        for model, members in enumerate(self._waiting):
+            here = [k for k in members if self._problem.tasks[k].arrival_s <= self._clock]
+            found = self._best_of(model, here) if here else None
+            if found is not None and (best is None or found[:2] > best[:2]):
+                best = found
+        return best
+
+    def _best_of(self, model: int, here: list[int]) -> tuple[float, int, Group] | None:
+        """The best batch of one model: for a deadline, the quickest tasks that have at least it."""
+        costs = self._problem.models[model]
+        fixed = self._load_seconds(model) + costs.seconds_per_batch
+        positions = np.array(here)
+        latest = self._latest[positions]
+        thresholds = np.unique(latest)
+        if thresholds.size > MAX_THRESHOLDS:
+            thresholds = np.quantile(thresholds, np.linspace(0, 1, MAX_THRESHOLDS), method="lower")
+        best: tuple[float, int, Group] | None = None
+        for threshold in thresholds:
+            eligible = positions[latest >= threshold][: costs.max_batch]
+            uploads = self._uploads[eligible]
+            charged = np.cumsum(uploads) if self._reading.upload == "sum" else uploads
+            counts = np.arange(1, eligible.size + 1)
+            seconds = charged + fixed + costs.seconds_per_task * counts
+            reach = int(np.searchsorted(self._clock + seconds, threshold, side="right"))
+            if not reach:
+                continue
+            with np.errstate(divide="ignore"):
+                rates = counts[:reach] / seconds[:reach]
+            k = reach - 1 - int(rates[::-1].argmax())
+            if best is None or (rates[k], k + 1) > best[:2]:
+                best = (float(rates[k]), k + 1, (model, eligible[: k + 1].tolist()))
+        return best
+
+    def _run(self, model: int, members: Sequence[int], upcoming: Sequence[int] = ()) -> None:
+        """Run a batch now: evict, load, compute."""
+        batch = make_batch(
+            self._problem, model, members, self._load_bytes(model), self._clock, self._reading
+        )
+        needs = self._problem.library.block_sets[model]
+        gone = set(members)
+        self._waiting[model] = [k for k in self._waiting[model] if k not in gone]
+        if self._problem.memory_bytes is None:
+            self._resident = needs
+        else:
+            evicted = self._evictions(needs, upcoming)
+            self._resident = (self._resident | needs).difference(evicted)
+            batch = replace(batch, evicted=tuple(sorted(evicted)))
+        self._current = model
+        self._clock = batch.finish_s
+        self.batches.append(batch)
+
+    def _evictions(self, needs: frozenset[str], upcoming: Sequence[int]) -> list[str]:
+        """What goes before blocks are loaded: what is used latest among the models that are known
+        to come, then what the fewest waiting tasks need, until the rest fits."""
+        others = self._resident - needs
+        if self._whole:
+            return sorted(others)
+        library, sizes = self._problem.library, self._problem.library.blocks
+        limit = (self._problem.memory_bytes or 0.0) * (1 + TIME_TOLERANCE)
+        held = library.bytes_of(self._resident | needs)
+        if held <= limit:
+            return []
+        next_use: dict[str, int] = {}
+        for place, model in enumerate(upcoming):
+            for block in library.block_sets[model]:
+                next_use.setdefault(block, place)
+        demand = dict.fromkeys(others, 0)
+        for model, members in enumerate(self._waiting):
+            for block in others & library.block_sets[model]:
+                demand[block] += len(members)
+        never = len(upcoming)
+        evicted = []
+        for block in sorted(
+            others, key=lambda b: (-next_use.get(b, never), demand[b], -sizes[b], b)
+        ):
+            if held <= limit:
+                break
+            evicted.append(block)
+            held -= sizes[block]
+        return evicted

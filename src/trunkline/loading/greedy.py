@@ -2,26 +2,24 @@
 
 Again and again the model is taken that serves the most tasks per unit of time, equation (22), given
 the model before it. In slots a visit takes whole slots and each model is visited once, as printed.
-In continuous time nothing is rounded and the current model may go on at no load, its batches
-merged.
+In continuous time nothing is rounded, the current model may go on at no load (its batches merged),
+and a model may be visited again.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from trunkline.loading.forward import forward_batches
+from trunkline.loading.forward import Forward
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import servable_bound
 from trunkline.loading.schedule import batches_of, load_bytes_after, plan_of
-from trunkline.loading.service import Service, Upload, service_of
+from trunkline.loading.service import Reading, Service, Table, Upload, service_of
+from trunkline.loading.slots import slots_in, slots_of
 from trunkline.loading.trie import Visit
-
-ROUNDING = 1e-9
-"""A time this close above a whole number of slots takes that number (float rounding)."""
 
 
 def greedy(
@@ -32,49 +30,75 @@ def greedy(
     Problems with arrivals, own deadlines, a memory budget or resident blocks are planned batch by
     batch under the same rule (`forward`), always in continuous time.
     """
-    if problem.is_plain:
-        service = service_of(problem, upload)
-        visits = (
-            _continuous_visits(problem, service)
-            if slot_s is None
-            else _slotted_visits(problem, service, slot_s)
-        )
-        batches = batches_of(problem, service, visits)
+    reading = Reading(upload)
+    plain = problem.plain
+    if plain is None:
+        batches = tuple(Forward(problem, reading).run_greedy().batches)
     else:
-        batches = forward_batches(problem, upload=upload)
+        service = service_of(plain, reading)
+        visits = (
+            _Continuous(plain, service).visits
+            if slot_s is None
+            else _slotted_visits(plain, service, slot_s)
+        )
+        batches = batches_of(plain, service, visits)
     return plan_of(problem, "greedy", batches, bound=servable_bound(problem))
 
 
-def _continuous_visits(problem: LoadingProblem, service: Service) -> list[Visit]:
-    tables = service.tables
-    done = [0] * len(tables)
-    visits: list[Visit] = []
-    clock, current = 0.0, None
-    while True:
+@dataclass
+class _Continuous:
+    """Algorithm 3 without slots.
+
+    Attributes:
+        visits: the visits chosen, in order.
+    """
+
+    problem: LoadingProblem
+    service: Service
+    visits: list[Visit] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._done = [0] * len(self.service.tables)
+        self._rest = list(self.service.tables)  # tables of the tasks that a new visit would serve
+        clock, current = 0.0, -1
+        while (best := self._best(current, clock)) is not None:
+            _, count, seconds, model = best
+            clock += seconds
+            self._done[model] += count
+            if model == current:
+                self.visits[-1] = (model, self.visits[-1][1] + count)
+            else:
+                self.visits.append((model, count))
+                if current >= 0:
+                    self._rest[current] = self._table_from(current, self._done[current])
+            current = model
+
+    def _best(self, current: int, clock: float) -> tuple[float, int, float, int] | None:
+        """(rate, tasks, seconds, model) of the greatest rate that ends in time, then most tasks."""
         best: tuple[float, int, float, int] | None = None
-        for i, table in enumerate(tables):
-            left = table[done[i] + 1 :]
-            if not left.size or (done[i] and i != current):
+        previous = current if current >= 0 else None
+        for model, table in enumerate(self._rest):
+            begun = self.visits[-1][1] if model == current else 0
+            left = table[begun + 1 :]
+            if not left.size:
                 continue
-            load_s = problem.loading.seconds(load_bytes_after(problem, i, current))
-            seconds = left - table[done[i]] + load_s
-            reach = int(np.searchsorted(seconds, service.limit_s - clock, side="right"))
-            if reach:
-                with np.errstate(divide="ignore"):
-                    rates = np.arange(1, reach + 1) / seconds[:reach]
-                k = reach - 1 - int(np.argmax(rates[::-1]))
-                choice = (float(rates[k]), k + 1, float(seconds[k]), i)
-                if best is None or choice[:2] > best[:2]:
-                    best = choice
-        if best is None:
-            return visits
-        _, count, seconds_taken, current = best
-        clock += seconds_taken
-        done[current] += count
-        if visits and visits[-1][0] == current:
-            visits[-1] = (current, visits[-1][1] + count)
-        else:
-            visits.append((current, count))
+            load_bytes = load_bytes_after(self.problem, model, previous)
+            seconds = left - table[begun] + self.problem.loading.seconds(load_bytes)
+            reach = int(seconds.searchsorted(self.service.limit_s - clock, side="right"))
+            if not reach:
+                continue
+            with np.errstate(divide="ignore"):
+                rates = np.arange(1, reach + 1) / seconds[:reach]
+            k = reach - 1 - int(rates[::-1].argmax())
+            choice = (float(rates[k]), k + 1, float(seconds[k]), model)
+            if best is None or choice[:2] > best[:2]:
+                best = choice
+        return best
+
+    def _table_from(self, model: int, done: int) -> Table:
+        """The service table of a later visit, which begins new batches."""
+        uploads = [self.problem.upload_s[k] for k in self.service.order[model][done:]]
+        return self.service.reading.table(self.problem.models[model], uploads)
 
 
 def _slotted_visits(problem: LoadingProblem, service: Service, slot_s: float) -> list[Visit]:
@@ -103,14 +127,3 @@ def _slotted_visits(problem: LoadingProblem, service: Service, slot_s: float) ->
         slots_left -= max(taken, 1)
         visits.append((current, count))
     return visits
-
-
-def slots_in(seconds: float, slot_s: float) -> int:
-    """T: how many whole slots fit into a time."""
-    return math.floor(seconds / slot_s + ROUNDING)
-
-
-def slots_of(seconds: np.ndarray, slot_s: float) -> np.ndarray:
-    """How many slots each time takes, rounded up to whole ones."""
-    slots: np.ndarray = np.ceil(seconds / slot_s - ROUNDING)
-    return slots

@@ -6,13 +6,13 @@ models does not matter and one combination over models is exact.
 
 from __future__ import annotations
 
-from trunkline.loading.forward import forward_batches
+from trunkline.loading.forward import Forward
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import servable_bound
 from trunkline.loading.schedule import batches_of, plan_of
-from trunkline.loading.service import Upload, service_of
-from trunkline.loading.tables import Fold, cut
+from trunkline.loading.service import Reading, Upload, cut, service_of
+from trunkline.loading.tables import Fold
 
 
 def independent(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
@@ -22,10 +22,12 @@ def independent(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPl
     loading whole costs nothing here, not whether this is the best way of loading whole (it is, for
     plain problems; others are planned greedily).
     """
-    if not problem.is_plain:
-        batches = forward_batches(problem, upload=upload, whole=True)
+    reading = Reading(upload)
+    plain = problem.plain
+    if plain is None:
+        batches = tuple(Forward(problem, reading, whole=True).run_greedy().batches)
         return plan_of(problem, "independent", batches, bound=servable_bound(problem))
-    service = service_of(problem, upload)
+    service = service_of(plain, reading)
     tables = []
     for own, size in zip(service.tables, problem.library.model_bytes, strict=True):
         table = own + problem.loading.seconds(size)
@@ -34,5 +36,5 @@ def independent(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPl
     fold = Fold(tables, service.limit_s)
     counts = fold.split(fold.table.size - 1)
     visits = [(model, count) for model, count in enumerate(counts) if count]
-    batches = batches_of(problem, service, visits, whole=True)
+    batches = batches_of(plain, service, visits, whole=True)
     return plan_of(problem, "independent", batches, bound=servable_bound(problem))

@@ -9,30 +9,33 @@ so neither order nor interleaving of components matters). A component is solved
 - else by the best of several orders with an exact split, with a table from below beside it
   (`ordered`), and then the plan says `proven: false` unless the two meet.
 
-Problems with arrivals, deadlines per task, a memory budget or resident blocks are planned by
-`greedy`, under a bound from the sharing's relaxation: valid, and honest about the gap.
+Problems with arrivals, deadlines per task, a memory budget or resident blocks get the best of
+several plans (`forward`), under a bound from a relaxation: valid, and honest about the gap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from trunkline.library import Component
-from trunkline.loading.forward import forward_batches
-from trunkline.loading.ordered import OrderedTable, nearest_order, relaxed_table
-from trunkline.loading.plan import LoadingPlan
+from trunkline.loading.forward import Forward
+from trunkline.loading.ordered import BestOf, OrderedTable, nearest_order, relaxed_table
+from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import relaxed_bound
 from trunkline.loading.schedule import batches_of, plan_of
-from trunkline.loading.service import Service, Table, Upload, service_of
+from trunkline.loading.service import Reading, Service, Table, Upload, service_of
 from trunkline.loading.subsets import SubsetTable, fits
 from trunkline.loading.tables import Fold
 from trunkline.loading.trie import TrieTable, Visit
 
 MAX_ORDERS = 24
 """How many start models are tried for the order of a large scattered component."""
+
+MAX_DEADLINES = 8
+"""How many of the tasks' own deadlines are tried as the common one."""
 
 
 class _Solved(Protocol):
@@ -56,10 +59,18 @@ def optimal(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
 
     `bound` is always valid; `proven` says whether it is met.
     """
-    if not problem.is_plain:
-        batches = forward_batches(problem, upload=upload)
-        return plan_of(problem, "optimal", batches, bound=relaxed_bound(problem, upload=upload))
-    service = service_of(problem, upload)
+    reading = Reading(upload)
+    plain = problem.plain
+    if plain is None:
+        batches = _extended(problem, reading)
+        return plan_of(problem, "optimal", batches, bound=relaxed_bound(problem, reading))
+    service = service_of(plain, reading)
+    visits, bound = _visits(plain, service)
+    return plan_of(problem, "optimal", batches_of(plain, service, visits), bound=bound)
+
+
+def _visits(problem: LoadingProblem, service: Service) -> tuple[list[Visit], int]:
+    """The visits of a plain problem, and a bound on the tasks that any plan serves."""
     answers = [
         _solve(problem, part, service)
         for component in problem.library.components
@@ -76,7 +87,44 @@ def optimal(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
         if count
         for visit in answer.solved.visits(count)
     ]
-    return plan_of(problem, "optimal", batches_of(problem, service, visits), bound=bound)
+    return visits, bound
+
+
+def _extended(problem: LoadingProblem, reading: Reading) -> tuple[Batch, ...]:
+    """The best of several plans for a problem with optional fields.
+
+    One is greedy throughout. The others take a deadline that some task has, plan the tasks due
+    then or later as if it were the only one and nothing else were stated, run these batches under
+    what is stated, and go on greedily.
+    """
+    deadlines = sorted({problem.deadline_of(task) for task in problem.tasks})
+    tried = [Forward(problem, reading).run_greedy()]
+    for deadline_s in deadlines[:: -(-len(deadlines) // MAX_DEADLINES) or 1]:
+        kept = [
+            k
+            for k, task in enumerate(problem.tasks)
+            if problem.deadline_of(task) >= deadline_s
+            and problem.fits(problem.model_index[task.model])
+        ]
+        tasks = tuple(replace(problem.tasks[k], arrival_s=0.0, deadline_s=None) for k in kept)
+        plain = replace(
+            problem, deadline_s=deadline_s, tasks=tasks, memory_bytes=None, resident=frozenset()
+        )
+        service = service_of(plain, reading)
+        position = {problem.tasks[k].id: k for k in kept}
+        groups = [
+            (plain.model_index[batch.model], [position[name] for name in batch.tasks])
+            for batch in batches_of(plain, service, _visits(plain, service)[0])
+        ]
+        tried.append(Forward(problem, reading).replay(groups).run_greedy())
+    best = max(tried, key=_merit)
+    return tuple(best.batches)
+
+
+def _merit(plan: Forward) -> tuple[int, float]:
+    """More tasks first, then an earlier end."""
+    served = sum(len(batch.tasks) for batch in plan.batches)
+    return served, -plan.batches[-1].finish_s if plan.batches else 0.0
 
 
 def _parts(component: Component, service: Service) -> Iterable[Component]:
@@ -96,26 +144,27 @@ def _solve(problem: LoadingProblem, component: Component, service: Service) -> _
     if component.trie is not None:
         exact = TrieTable(component.trie, tables, loading, service.limit_s)
         return _Answer(exact, exact.table)
-    if fits(len(component.models), sum(tables[i].size - 1 for i in component.models)):
+    if fits([tables[i].size - 1 for i in component.models]):
         exact = SubsetTable(component.models, tables, library, loading, service.limit_s)
         return _Answer(exact, exact.table)
-    best = _best_order(problem, component.models, service)
+    best = _best_orders(problem, component.models, service)
     below = relaxed_table(component, tables, library, loading, service.limit_s)
     return _Answer(best, below)
 
 
-def _best_order(problem: LoadingProblem, models: Sequence[int], service: Service) -> OrderedTable:
-    """The order, of those tried, whose exact split serves the most (then ends first)."""
+def _best_orders(problem: LoadingProblem, models: Sequence[int], service: Service) -> BestOf:
+    """Entry by entry the best of several orders with an exact split."""
     library, loading = problem.library, problem.loading
-    starts = models[:: max(1, len(models) // MAX_ORDERS)]
-    tried = (
-        OrderedTable(
-            nearest_order(start, models, library, loading),
-            service.tables,
-            library,
-            loading,
-            service.limit_s,
-        )
-        for start in starts
+    starts = models[:: -(-len(models) // MAX_ORDERS)]
+    return BestOf(
+        [
+            OrderedTable(
+                nearest_order(start, models, library, loading),
+                service.tables,
+                library,
+                loading,
+                service.limit_s,
+            )
+            for start in starts
+        ]
     )
-    return max(tried, key=lambda t: (t.table.size, -float(t.table[-1])))

@@ -14,9 +14,9 @@ import numpy as np
 
 from trunkline.library import BlockGroup, Component, ModelLibrary, Trie, laminar_trie
 from trunkline.links import Link
-from trunkline.loading.service import Table
+from trunkline.loading.service import Table, cut
 from trunkline.loading.subsets import load_seconds
-from trunkline.loading.tables import Fold, combine, cut, split
+from trunkline.loading.tables import Fold, combine, split
 from trunkline.loading.trie import TrieTable, Visit
 
 
@@ -50,7 +50,7 @@ class OrderedTable:
             if i:
                 np.min(self._last[:i] + self._after[:i, i, None], axis=0, out=entry)
             entry[0] = self._first[i]
-            total = combine(entry, own[1:], np.inf) if own.size > 1 else entry
+            total = combine(entry, own[1:], np.inf)
             self._last[i, 1:] = total[:most]
         best = self._last.min(axis=0) if self._order else np.zeros(1)
         best[0] = 0.0
@@ -67,6 +67,23 @@ class OrderedTable:
             if k:
                 i = int((self._last[:i, k] + self._after[:i, i]).argmin())
         return visits[::-1]
+
+
+class BestOf:
+    """The entrywise least of several tables for the same models."""
+
+    def __init__(self, tables: Sequence[OrderedTable]) -> None:
+        self._tables = tables
+        most = max(one.table.size for one in tables)
+        padded = np.full((len(tables), most), np.inf)
+        for row, one in zip(padded, tables, strict=True):
+            row[: one.table.size] = one.table
+        self._best = padded.argmin(axis=0)
+        self.table: Table = padded.min(axis=0)
+
+    def visits(self, k: int) -> list[Visit]:
+        """The visits, in order, that serve k tasks in `table[k]` seconds."""
+        return self._tables[int(self._best[k])].visits(k)
 
 
 def nearest_order(

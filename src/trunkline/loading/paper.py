@@ -21,14 +21,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.errors import UnsupportedProblemError
+from trunkline.errors import InputError, UnsupportedProblemError
 from trunkline.library import Component
-from trunkline.loading.greedy import slots_in, slots_of
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import servable_bound
 from trunkline.loading.schedule import batches_of, load_bytes_after, plan_of
-from trunkline.loading.service import Service, Table, Upload, service_of
+from trunkline.loading.service import Reading, Service, Table, Upload, service_of
+from trunkline.loading.slots import slots_in, slots_of
 from trunkline.loading.trie import Visit
 
 Variant = Literal["printed", "corrected"]
@@ -50,26 +50,32 @@ def paper(
 
     Args:
         slot_s: length of a slot, seconds.
-        variant: "printed" follows (19) to the letter, "corrected" mends it.
+        variant: "printed" follows (19) and the batches of (16) to the letter, "corrected" mends
+            both (the batches differ under `upload="max"` only).
 
     Raises:
         UnsupportedProblemError: a cluster's sharing is not bottom-layer (one chain of shared
-            layers, Definition 2), or the problem is not the paper's (see `is_plain`).
+            layers, Definition 2), the problem is not the paper's (see `plain`), or there are
+            too many slots.
+        InputError: a slot that takes no time, or an unknown variant.
     """
-    if not problem.is_plain:
+    if variant not in ("printed", "corrected"):
+        raise InputError(f"variant: 'printed' or 'corrected', got {variant!r}")
+    plain = problem.plain
+    if plain is None:
         raise UnsupportedProblemError(
             "'paper' takes one deadline, tasks that are there at the start, no memory budget and "
             "nothing resident; use 'greedy' or 'optimal'"
         )
-    service = service_of(problem, upload)
-    slots = slots_in(problem.deadline_s, slot_s)
+    service = service_of(plain, Reading(upload, partial_last=variant == "printed"))
+    slots = slots_in(plain.deadline_s, slot_s)
     clusters = [
-        _Cluster(problem, service, chain, slots, slot_s, variant)
-        for component in problem.library.components
-        if (chain := _ascending(problem, component, service))
+        _Cluster(plain, service, chain, slots, slot_s, variant)
+        for component in plain.library.components
+        if (chain := _ascending(plain, component, service))
     ]
     visits = _combine(clusters, slots)
-    batches = batches_of(problem, service, visits)
+    batches = batches_of(plain, service, visits)
     return plan_of(problem, "paper", batches, bound=servable_bound(problem))
 
 

@@ -13,15 +13,14 @@ Maximise the number of tasks whose batch ends by their deadline.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from trunkline.library import ModelLibrary
 from trunkline.links import Link
 
 TIME_TOLERANCE = 1e-9
-"""A finish counts as in time up to this relative excess over the deadline (float rounding)."""
+"""Times and memory may pass their limit by this much, relatively (float rounding)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,8 @@ class LoadingProblem:
         resident: ids of the blocks that are resident at the start.
 
     Raises:
-        ValueError: the models are not the library's, or a task or resident block names nothing.
+        ValueError: the models are not the library's, a task or resident block names nothing, or
+            the deadline or the bandwidth is negative or not finite.
     """
 
     deadline_s: float
@@ -101,6 +101,8 @@ class LoadingProblem:
         for block in self.resident:
             if block not in self.library.blocks:
                 raise ValueError(f"resident names no block {block!r}")
+        if not (0 <= self.deadline_s < math.inf and 0 <= self.bandwidth_hz < math.inf):
+            raise ValueError("deadline_s and bandwidth_hz must be at least 0 and finite")
 
     @cached_property
     def model_index(self) -> dict[str, int]:
@@ -108,14 +110,33 @@ class LoadingProblem:
         return {model.id: index for index, model in enumerate(self.models)}
 
     @cached_property
-    def is_plain(self) -> bool:
-        """Whether this is the paper's problem: one deadline, all tasks there at the start, nothing
-        resident at the start, only the previous model's blocks kept."""
-        return (
-            self.memory_bytes is None
-            and not self.resident
-            and all(t.deadline_s is None and t.arrival_s == 0 for t in self.tasks)
+    def plain(self) -> LoadingProblem | None:
+        """The same problem as the paper states it: one deadline, all tasks there at the start,
+        nothing resident, only the previous model's blocks kept. None where an optional field makes
+        a difference."""
+        deadlines = {self.deadline_of(task) for task in self.tasks}
+        if self.memory_bytes is not None or len(deadlines) > 1:
+            return None
+        if any(task.arrival_s for task in self.tasks):
+            return None
+        if self.resident and self.resident & frozenset().union(
+            *(self.library.block_sets[self.model_index[task.model]] for task in self.tasks)
+        ):
+            return None
+        if not self.resident and all(task.deadline_s is None for task in self.tasks):
+            return self
+        return replace(
+            self,
+            deadline_s=deadlines.pop() if deadlines else self.deadline_s,
+            tasks=tuple(replace(task, deadline_s=None) for task in self.tasks),
+            resident=frozenset(),
         )
+
+    def fits(self, model: int) -> bool:
+        """Whether a model's blocks fit into the memory budget at all."""
+        if self.memory_bytes is None:
+            return True
+        return self.library.model_bytes[model] <= self.memory_bytes * (1 + TIME_TOLERANCE)
 
     @cached_property
     def upload_s(self) -> list[float]:
@@ -136,10 +157,6 @@ class LoadingProblem:
     def deadline_of(self, task: Task) -> float:
         """The time by which a task's batch must end."""
         return self.deadline_s if task.deadline_s is None else task.deadline_s
-
-    def load_seconds(self, blocks: Iterable[str]) -> float:
-        """V of these blocks together."""
-        return self.loading.seconds(self.library.bytes_of(blocks))
 
 
 def in_time(finish_s: float, deadline_s: float) -> bool:

@@ -8,7 +8,7 @@ from trunkline.library import Trie
 from trunkline.links import Link, Stage
 from trunkline.loading.ordered import laminar_part
 from trunkline.loading.problem import LoadingProblem, in_time
-from trunkline.loading.service import Upload, service_of
+from trunkline.loading.service import Reading, service_of
 from trunkline.loading.tables import Fold
 from trunkline.loading.trie import TrieTable
 
@@ -20,10 +20,11 @@ def servable_bound(problem: LoadingProblem) -> int:
     return sum(
         in_time(task.arrival_s + upload_s + costs[task.model], problem.deadline_of(task))
         for task, upload_s in alone
+        if problem.fits(problem.model_index[task.model])
     )
 
 
-def relaxed_bound(problem: LoadingProblem, *, upload: Upload = "sum") -> int:
+def relaxed_bound(problem: LoadingProblem, reading: Reading) -> int:
     """A bound for problems with arrivals, own deadlines, a memory budget, or resident blocks.
 
     Relaxed at once: every task is there at the start and may end at the latest deadline of all;
@@ -31,7 +32,7 @@ def relaxed_bound(problem: LoadingProblem, *, upload: Upload = "sum") -> int:
     a move has no overhead; and of scattered sharing only a laminar part is kept. What is left is a
     trie for each component, which `TrieTable` solves exactly.
     """
-    service = service_of(problem, upload)
+    service = service_of(problem, reading)
     rate_only = (
         Link((Stage(1.0 / problem.loading.seconds_per_byte),))
         if (problem.loading.seconds_per_byte > 0)

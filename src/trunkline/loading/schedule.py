@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import LoadingProblem
-from trunkline.loading.service import Service, Upload, batch_sizes
+from trunkline.loading.service import Reading, Service
 from trunkline.loading.trie import Visit
 
 
@@ -34,10 +34,10 @@ def batches_of(
         load_bytes = load_bytes_after(problem, model, previous, whole=whole)
         previous = model
         done = 0
-        for size in batch_sizes(count, problem.models[model].max_batch, service.upload):
+        for size in service.reading.batch_sizes(count, problem.models[model].max_batch):
             members = positions[done : done + size]
             done += size
-            batch = make_batch(problem, model, members, load_bytes, clock, service.upload)
+            batch = make_batch(problem, model, members, load_bytes, clock, service.reading)
             batches.append(batch)
             clock = batch.finish_s
             load_bytes = 0
@@ -59,13 +59,12 @@ def make_batch(
     members: Sequence[int],
     load_bytes: float,
     start_s: float,
-    upload: Upload,
+    reading: Reading,
 ) -> Batch:
     """The batch of these tasks (positions) that starts at `start_s` and loads `load_bytes`."""
     costs = problem.models[model]
     uploads = [problem.upload_s[k] for k in members]
-    together = sum(uploads)
-    upload_s = together if upload == "sum" else max(uploads)
+    upload_s = reading.upload_seconds(uploads)
     load_s = problem.loading.seconds(load_bytes)
     compute_s = costs.seconds_per_task * len(members) + costs.seconds_per_batch
     return Batch(
@@ -95,17 +94,22 @@ def plan_of(
     batches: tuple[Batch, ...],
     *,
     bound: int,
-    solve_s: float = 0.0,
 ) -> LoadingPlan:
-    """The plan made of these batches; proven where it serves as many as the bound allows."""
+    """The plan made of these batches; proven where it serves as many as the bound allows.
+
+    Raises:
+        RuntimeError: it serves more than the bound, so one of the two is wrong (a bug).
+    """
     served = sum(len(batch.tasks) for batch in batches)
+    if served > bound:
+        raise RuntimeError(f"{method!r} serves {served} tasks over its own bound of {bound}")
     return LoadingPlan(
         method=method,
         served=served,
         tasks=len(problem.tasks),
         bound=bound,
         proven=served == bound,
-        solve_s=solve_s,
+        solve_s=0.0,
         finish_s=batches[-1].finish_s if batches else 0.0,
         batches=batches,
     )

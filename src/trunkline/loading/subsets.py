@@ -18,17 +18,22 @@ from numpy.typing import NDArray
 
 from trunkline.library import ModelLibrary
 from trunkline.links import Link
-from trunkline.loading.service import Table
-from trunkline.loading.tables import cut
+from trunkline.loading.service import Table, cut
 from trunkline.loading.trie import Visit
 
 MAX_CELLS = 1 << 23
 """The subset tables hold at most this many numbers (64 MiB)."""
 
+MAX_STEPS = 1 << 31
+"""Filling them takes at most this many additions (some seconds)."""
 
-def fits(models: int, tasks: int) -> bool:
-    """Whether the tables of so many models and tasks stay under `MAX_CELLS`."""
-    return models <= 22 and (models + tasks + 1) << models <= MAX_CELLS
+
+def fits(tasks: Sequence[int]) -> bool:
+    """Whether a component is small enough; `tasks` counts those of each of its models."""
+    models, total = len(tasks), sum(tasks)
+    if models > 22 or (models + total + 1) << models > MAX_CELLS:
+        return False
+    return (total * max(tasks, default=0)) << models <= MAX_STEPS
 
 
 def load_seconds(
@@ -67,7 +72,8 @@ class SubsetTable:
     ) -> None:
         self._models = list(models)
         self._service = [service[i] for i in models]
-        self._paths = _shortest_paths(*load_seconds(library, loading, models))
+        first, self._after = load_seconds(library, loading, models)
+        self._paths = _shortest_paths(first, self._after)
         self._combined = _combined_service(self._service, limit_s)
         self._load = self._paths.min(axis=1)
         self._load[0] = 0.0
@@ -75,7 +81,6 @@ class SubsetTable:
         self._best = total.argmin(axis=0)
         table = total[self._best, np.arange(total.shape[1])]
         table[0] = 0.0
-        self._after = load_seconds(library, loading, models)[1]
         self.table: Table = cut(table, limit_s)
 
     def visits(self, k: int) -> list[Visit]:

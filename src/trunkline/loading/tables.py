@@ -11,33 +11,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trunkline.loading.service import Table
+from trunkline.loading.service import Table, cut
 
 NOTHING: Table = np.zeros(1)
 """The table of no models: 0 tasks in 0 seconds."""
 
 
 def combine(a: Table, b: Table, limit_s: float) -> Table:
-    """The min-plus convolution of two tables, cut at `limit_s`."""
+    """The min-plus convolution of two tables, cut at `limit_s`.
+
+    Neither need begin with 0 (one that must serve a task begins with that task's time).
+    """
     if a.size < b.size:
         a, b = b, a
-    if b.size == 1:
+    least, *rest = b.tolist()
+    if not rest and least == 0:
         return a
     n = a.size
-    total = np.empty(n + b.size - 1)
-    total[:n] = a
+    total = np.empty(n + len(rest))
+    total[:n] = a + least
     total[n:] = np.inf
-    for j, seconds in enumerate(b[1:].tolist(), start=1):
+    for j, seconds in enumerate(rest, start=1):
         part = total[j : j + n]
         np.minimum(part, a + seconds, out=part)
     return cut(total, limit_s)
-
-
-def cut(table: Table, limit_s: float) -> Table:
-    """The entries of a table that are within `limit_s`."""
-    if table[-1] <= limit_s:
-        return table
-    return table[: int(table.searchsorted(limit_s, side="right"))]
 
 
 def split(a: Table, b: Table, k: int, total: float) -> tuple[int, int]:

@@ -25,8 +25,8 @@ import numpy as np
 
 from trunkline.library import Trie, TrieNode
 from trunkline.links import Link
-from trunkline.loading.service import Table
-from trunkline.loading.tables import NOTHING, Fold, combine, cut, split
+from trunkline.loading.service import Table, cut
+from trunkline.loading.tables import NOTHING, Fold, combine, split
 
 Visit = tuple[int, int]
 """A model's position and how many of its tasks one visit serves."""
@@ -96,8 +96,7 @@ class TrieTable:
 
     def _after_one_below(self, below: Table, ending: Table) -> Table:
         """min over j >= 1 of C(j) + A(k - j); infinite at k = 0."""
-        shifted = combine(below[1:] - below[1], ending, np.inf) + below[1]
-        return np.concatenate(([np.inf], shifted))
+        return np.concatenate(([np.inf], combine(below[1:], ending, np.inf)))
 
     def visits(self, k: int) -> list[Visit]:
         """The visits, in order, that serve k tasks in `table[k]` seconds."""
