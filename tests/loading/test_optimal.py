@@ -330,6 +330,18 @@ def test_heuristic_tables_are_honest(make_problem, monkeypatch, upload):
     assert found > 180
 
 
+def test_heuristic_plans_do_not_depend_on_the_order_of_models():
+    """Shuffling the models of a large scattered component leaves count and bound as they were."""
+    for seed in range(4):
+        problem = large_scattered(24, 120, seed)
+        order = list(range(24))
+        random.Random(seed).shuffle(order)
+        library = ModelLibrary(problem.library.blocks, [problem.library.models[i] for i in order])
+        other = replace(problem, library=library, models=tuple(problem.models[i] for i in order))
+        one, two = trunkline.plan(problem), trunkline.plan(other)
+        assert (one.served, one.bound) == (two.served, two.bound), seed
+
+
 def test_a_large_ring_with_dear_batches():
     """23 models in a ring, each sharing a block with its neighbours, and batches of 5 s: every plan
     holds (a visit's first task is charged as much as any other)."""

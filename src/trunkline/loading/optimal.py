@@ -155,7 +155,9 @@ def _solve(problem: LoadingProblem, component: Component, service: Service) -> _
 def _best_orders(problem: LoadingProblem, models: Sequence[int], service: Service) -> BestOf:
     """Entry by entry the best of several orders with an exact split."""
     library, loading = problem.library, problem.loading
-    starts = models[:: -(-len(models) // MAX_ORDERS)]
+    # By what they are, not by where they stand, so that the order of input does not show.
+    models = sorted(models, key=lambda i: (library.model_bytes[i], service.tables[i].tolist()))
+    starts = range(0, len(models), -(-len(models) // MAX_ORDERS))
     return BestOf(
         [
             OrderedTable(

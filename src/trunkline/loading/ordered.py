@@ -89,13 +89,13 @@ class BestOf:
 def nearest_order(
     start: int, models: Sequence[int], library: ModelLibrary, loading: Link
 ) -> list[int]:
-    """The models from `start`, each followed by the one that then loads in the least time."""
-    order, left = [start], set(models) - {start}
+    """The models from the one at position `start`, each followed by the one that then loads in the
+    least time (the first such in `models`)."""
+    left = list(models)
+    order = [left.pop(start)]
     while left:
         previous = order[-1]
-        order.append(
-            min(left, key=lambda i: (loading.seconds(library.missing_bytes(i, previous)), i))
-        )
+        order.append(min(left, key=lambda i: loading.seconds(library.missing_bytes(i, previous))))
         left.remove(order[-1])
     return order
 
