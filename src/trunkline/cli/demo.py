@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from trunkline.experiments.demo import Comparison, Folder, Inputs, Outcome, Settings
+    from trunkline.experiments.comparison import Comparison, Outcome
+    from trunkline.experiments.demo import Folder, Inputs, Settings
 
 
 def demo(
@@ -43,6 +44,7 @@ def run_demo(directory: Path, settings: Settings) -> None:
     """The demo, step by step."""
     from trunkline.cli import demo_text as text
     from trunkline.cli.output import console
+    from trunkline.experiments import comparison as contest
     from trunkline.experiments import demo as steps
     from trunkline.store import Store
 
@@ -63,19 +65,19 @@ def run_demo(directory: Path, settings: Settings) -> None:
 
     text.head(out, 3, "How fast does this machine load and compute?")
     with working("measuring") as tell:
-        profile = steps.profile(store, stock, tell)
+        profile = contest.profile(store, stock, tell)
     profile.save(folder / "profile.json")
     text.profiled(out, folder, profile)
 
     text.head(out, 4, "A burst of requests, and a deadline too short for whole models")
-    comparison = steps.compare(store, stock, profile, settings)
+    comparison = contest.compare(store, stock, profile, settings)
     inputs = steps.draw_inputs(stock, data, comparison.problem.tasks, settings.seed)
     text.planned(out, folder, comparison)
 
     text.head(out, 5, "Both plans, carried out")
     with working("running") as tell:
         turns = counted(tell, 2 * settings.repeats)
-        outcomes = steps.run(comparison, store, inputs, settings.repeats, turns)
+        outcomes = contest.run(comparison, store, inputs, settings.repeats, turns)
     leave(folder, comparison, inputs, outcomes)
     text.result(out, comparison, outcomes)
     text.explain(out, outcomes, settings)

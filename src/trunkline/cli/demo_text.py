@@ -10,7 +10,8 @@ from trunkline.cli.output import seconds, size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trunkline.experiments.demo import Comparison, Folder, Outcome, Settings, Stock
+    from trunkline.experiments.comparison import Comparison, Outcome
+    from trunkline.experiments.demo import Folder, Settings, Stock
     from trunkline.experiments.digits import Study
     from trunkline.library import ModelLibrary
     from trunkline.runtime.profile import Profile

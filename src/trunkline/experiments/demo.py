@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,10 @@ from torch import Tensor
 from trunkline.errors import InputError
 from trunkline.experiments import digits, stocking, variants
 from trunkline.experiments.accuracy import depths_worth_sharing
-from trunkline.experiments.burst import SECTION_VII, Cell, draw_burst
 from trunkline.experiments.digits import DigitsData, FineTuned, Study, Training
 from trunkline.experiments.variants import RandomVariant
 from trunkline.library import Model, ModelLibrary
-from trunkline.loading import LoadingPlan, LoadingProblem, Task, solve
-from trunkline.runtime.execute import execute
-from trunkline.runtime.measure import Settings as Measuring
-from trunkline.runtime.measure import measure
-from trunkline.runtime.problem import build_problem
-from trunkline.runtime.profile import Profile
-from trunkline.runtime.report import RunReport
+from trunkline.loading import Task
 from trunkline.store import ImportReport, Store
 
 MARKER = ".trunkline-demo"
@@ -33,9 +25,6 @@ MARKER = ".trunkline-demo"
 
 SPARE_BYTES = 100_000_000
 """Free space asked for beyond the weights: digits, documents, pictures."""
-
-LONG_S = 1e6
-"""A deadline that nobody misses."""
 
 Tell = Callable[[str], None]
 
@@ -246,109 +235,3 @@ def draw_inputs(stock: Stock, data: DigitsData, tasks: Sequence[Task], seed: int
         else:
             tensors[task.id] = torch.randn(stocking.IMAGE_INPUT.shape, generator=noise)
     return Inputs(tensors, expected)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The burst, and how both ways of loading are to serve it.
-
-    Attributes:
-        problem: with the deadline that was set.
-        everybody_s: when whole-model loading would have served everybody, by plan.
-        everybody_partial_s: when partial loading would.
-        deadline_share: the deadline as a share of `everybody_s`.
-        whole, partial: the best plan that loads whole models, and the best of all.
-    """
-
-    problem: LoadingProblem
-    everybody_s: float
-    everybody_partial_s: float
-    deadline_share: float
-    whole: LoadingPlan
-    partial: LoadingPlan
-
-
-def compute_threads() -> int:
-    """Half of the processors, for the forwards: the rest is for reading and for other programs.
-
-    Forwards on all processors wait for the slowest of them at every layer; one busy neighbour makes
-    them ten times slower (measured on two processors), and no prediction holds.
-    """
-    return max(1, (os.cpu_count() or 1) // 2)
-
-
-def profile(store: Store, stock: Stock, tell: Callable[[str, int, int], None]) -> Profile:
-    """Measure this machine for the stocked models (ProfileError if that fails).
-
-    From here on PyTorch computes on `compute_threads()` threads.
-    """
-    torch.set_num_threads(compute_threads())
-    return measure(store, stock.names, settings=Measuring(cold=False), tell=tell)
-
-
-def compare(
-    store: Store, stock: Stock, profile: Profile, settings: Settings, cell: Cell = SECTION_VII
-) -> Comparison:
-    """Draw the burst, set its deadline, plan it twice."""
-    models = [store.model(name) for name in stock.names]
-    tasks = draw_burst(upload_bits(stock), settings.tasks, cell=cell, seed=settings.seed)
-    unhurried = build_problem(
-        models, profile, tasks, deadline_s=LONG_S, bandwidth_hz=cell.bandwidth_hz
-    )
-    everybody_s = solve(unhurried, "independent").finish_s
-    problem = replace(unhurried, deadline_s=settings.deadline_share * everybody_s)
-    return Comparison(
-        problem=problem,
-        everybody_s=everybody_s,
-        everybody_partial_s=solve(unhurried, "optimal").finish_s,
-        deadline_share=settings.deadline_share,
-        whole=solve(problem, "independent"),
-        partial=solve(problem, "optimal"),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A plan and what came of it.
-
-    Attributes:
-        plan: what was planned.
-        report: the run, the median one by its finish where there were several.
-        finishes_s: of all runs, in the order in which they were made.
-        answered: digits tasks that were answered.
-        right: those of them that were answered rightly.
-    """
-
-    plan: LoadingPlan
-    report: RunReport
-    finishes_s: tuple[float, ...]
-    answered: int
-    right: int
-
-
-def run(
-    comparison: Comparison, store: Store, inputs: Inputs, repeats: int, tell: Tell
-) -> tuple[Outcome, Outcome]:
-    """Carry both plans out, taking turns; the outcomes of the whole and the partial one."""
-    plans = (comparison.whole, comparison.partial)
-    runs: tuple[list[tuple[RunReport, dict[str, Tensor]]], ...] = ([], [])
-    for turn in range(repeats):
-        for plan, kept in zip(plans, runs, strict=True):
-            tell(f"{plan.method}, run {turn + 1} of {repeats}")
-            outputs: dict[str, Tensor] = {}
-            report = execute(
-                comparison.problem, plan, store, inputs=inputs.tensors, outputs=outputs
-            )
-            kept.append((report, outputs))
-    whole, partial = (_outcome(plan, kept, inputs) for plan, kept in zip(plans, runs, strict=True))
-    return whole, partial
-
-
-def _outcome(
-    plan: LoadingPlan, runs: list[tuple[RunReport, dict[str, Tensor]]], inputs: Inputs
-) -> Outcome:
-    by_finish = sorted(runs, key=lambda pair: pair[0].finish_s)
-    report, outputs = by_finish[(len(runs) - 1) // 2]
-    answers = {task: int(outputs[task].argmax()) for task in inputs.expected if task in outputs}
-    right = sum(answers[task] == inputs.expected[task] for task in answers)
-    return Outcome(plan, report, tuple(r.finish_s for r, _ in runs), len(answers), right)
