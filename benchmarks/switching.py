@@ -3,8 +3,8 @@
     python -m benchmarks.switching [--repeats 15]
 
 Two variants share 85 % of their 107 layers, either the bottom ones or layers anywhere. Everything
-is in the page cache. In every repeat all ways are measured once, in a new random order, so that a
-busy machine disturbs them alike; ratios are between medians of one run. The weights are random.
+is in the page cache. Each other way takes turns with Trunkline, A B A B ..., so that what else the
+machine does meets both; a ratio is between the medians of its two. The weights are random.
 
 PyTorch's compute threads spin briefly here, for all ways alike, as `trunkline run` sets it (see
 trunkline/runtime/threads.py; GOMP_SPINCOUNT=300000 is what they do by themselves). `load_file` maps
@@ -38,7 +38,6 @@ from trunkline.runtime import Runtime, state_dict_source
 from trunkline.runtime.threads import SPIN_ROUNDS
 from trunkline.store import Architecture, Store
 
-OWN = "trunkline"
 USUAL = "load_file + load_state_dict"
 BUILD = "build + load"
 WARM_READ = "(limit) warm read"
@@ -49,6 +48,19 @@ Way = Callable[[str], object]
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Another way (or a limit) and Trunkline, in turn."""
+
+    other: Times
+    own: Times
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster Trunkline is."""
+        return self.other.median / self.own.median
+
+
+@dataclass(frozen=True)
 class Report:
     """One position of the shared layers: what moved, and how long each way took."""
 
@@ -56,25 +68,20 @@ class Report:
     missing_bytes: int
     moved_bytes: int
     outputs_equal: bool
-    ways: Mapping[str, Times]
-    limits: Mapping[str, Times]
-
-    @property
-    def read_bytes_per_s(self) -> float:
-        """Rate of one read of a warm file into a resident buffer."""
-        return self.missing_bytes / self.limits[WARM_READ].median
+    pairs: Mapping[str, Pair]
 
     def verdicts(self) -> list[str]:
         """What must be reached, and whether it is."""
-        own = self.ways[OWN].median
-        usual, build = (self.ways[way].median / own for way in (USUAL, BUILD))
-        allowed = 1.3 * self.missing_bytes / self.read_bytes_per_s + 1e-3
+        read = self.pairs[WARM_READ]
+        allowed = 1.3 * read.other.median + 1e-3  # it reads as many bytes as are missing
         excess = abs(self.moved_bytes - self.missing_bytes)
         return [
             verdict("bytes moved beyond (or short of) the missing", excess, 0),
-            verdict(f"times faster than {USUAL}", usual, 4, at_least=True),
-            verdict(f"times faster than {BUILD}", build, 10, at_least=True),
-            verdict("of 1.3 x missing bytes / warm read rate + 1 ms", own / allowed, 1),
+            verdict(f"times faster than {USUAL}", self.pairs[USUAL].ratio, 4, at_least=True),
+            verdict(f"times faster than {BUILD}", self.pairs[BUILD].ratio, 10, at_least=True),
+            verdict(
+                "of 1.3 x (missing bytes / warm read rate) + 1 ms", read.own.median / allowed, 1
+            ),
         ]
 
 
@@ -102,24 +109,28 @@ def measure(position: str, folder: Path, repeats: int) -> Report:
     runtime = Runtime(store)
     blocks = {n: {b.digest: b.bytes for b in store.model(n).blocks} for n in "ab"}
     missing = sum(size for digest, size in blocks["b"].items() if digest not in blocks["a"])
-    ways: dict[str, Way] = {OWN: runtime.switch, **_peers(folder)}
-    limits = _limits(folder, missing)
     runtime.switch("a")
     moved = runtime.switch("b").bytes_moved
     equal = _outputs_equal(runtime, states)
-    order = random.Random(0)
-    seconds: dict[str, list[float]] = {name: [] for name in (*ways, *limits)}
-    for repeat in range(repeats + 2):
-        name = "ab"[repeat % 2]
-        for way, run in order.sample(list({**ways, **limits}.items()), len(ways) + len(limits)):
-            started = time.perf_counter()
-            kept = run(name)
-            seconds[way].append(time.perf_counter() - started)
-            del kept
+    pairs = {
+        name: _in_turn(way, runtime.switch, repeats)
+        for name, way in (_peers(folder) | _limits(folder, missing)).items()
+    }
     runtime.close()
-    times = {way: Times(tuple(measured[2:])) for way, measured in seconds.items()}  # 2 to warm up
-    taken, bounds = ({one: times[one] for one in group} for group in (ways, limits))
-    return Report(position, missing, moved, equal, taken, bounds)
+    return Report(position, missing, moved, equal, pairs)
+
+
+def _in_turn(way: Way, own: Way, repeats: int) -> Pair:
+    """Time two ways in turn, each time with the other variant; two rounds before don't count."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for repeat in range(repeats + 2):
+        for run, times in zip((way, own), seconds, strict=True):
+            started = time.perf_counter()
+            kept = run("ab"[repeat % 2])
+            times.append(time.perf_counter() - started)
+            del kept
+    other, mine = (Times(tuple(times[2:])) for times in seconds)
+    return Pair(other, mine)
 
 
 def _peers(folder: Path) -> dict[str, Way]:
@@ -196,17 +207,17 @@ def show(report: Report) -> None:
         f"missing, {report.moved_bytes / 1e6:.1f} MB moved, outputs "
         f"{'bit-equal' if report.outputs_equal else 'DIFFER'}\n"
     )
-    own = report.ways[OWN].median
     rows = [
         (
             name,
-            one.spread(),
-            f"{one.median / own:.2f}",
-            f"{report.missing_bytes / one.median / 1e9:.2f}",
+            pair.other.spread(),
+            pair.own.spread(),
+            f"{pair.ratio:.2f}",
+            f"{report.missing_bytes / pair.other.median / 1e9:.2f}",
         )
-        for name, one in (report.ways | report.limits).items()
+        for name, pair in report.pairs.items()
     ]
-    header = ("", "ms: median (quartiles)", "x trunkline", "GB/s of the missing")
+    header = ("ms: median (quartiles)", "this way", "trunkline", "ratio", "missing GB/s")
     print(table(header, rows))
     print()
     for line in report.verdicts():
@@ -223,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environment = {**os.environ, "GOMP_SPINCOUNT": str(SPIN_ROUNDS)}
         return subprocess.run(command, env=environment, check=False).returncode
     print(
-        f"ResNet-50, page cache warm, medians of {options.repeats}, all ways in turn; PyTorch with "
+        f"ResNet-50, page cache warm, medians of {options.repeats}, in turn; PyTorch with "
         f"{torch.get_num_threads()} threads, spin count {os.environ['GOMP_SPINCOUNT']}"
     )
     right = True

@@ -10,9 +10,15 @@ import torch
 
 from trunkline.runtime import Runtime
 from trunkline.runtime.arena import Buffer
-from trunkline.runtime.device import StagingRing, available_bytes, read_job
+from trunkline.runtime.device import Job, StagingRing, available_bytes
 from trunkline.runtime.placement import place
-from trunkline.store import Store
+from trunkline.store import Store, StoredBlock
+
+
+def job_of(store: Store, block: StoredBlock, target: torch.Tensor) -> Job:
+    """What brings a block of a store into a buffer that the host has no view of."""
+    buffer = Buffer(target, target.numel())
+    return Job(str(store.blob_path(block.digest)), block, place(block), buffer)
 
 
 class Recorder:
@@ -35,7 +41,7 @@ def test_the_staging_ring_brings_every_byte(store: Store, add: Any, slot_bytes: 
     for block in store.model("a").blocks:
         placement = place(block)
         target = torch.empty(placement.size, dtype=torch.uint8)
-        ring.load(read_job(store, (block, placement, Buffer(target, placement.size))), target)
+        ring.load(job_of(store, block, target).read, target)
         for spec, offset in zip(block.tensors, placement.offsets, strict=True):
             wanted = state[spec.name].reshape(-1).view(torch.uint8)
             assert torch.equal(target[offset : offset + spec.bytes], wanted)
@@ -55,7 +61,7 @@ def test_a_slot_is_filled_again_only_after_its_copy(store: Store, add: Any) -> N
 
     ring = StagingRing(1024, 2, events=event)
     target = torch.empty(placement.size, dtype=torch.uint8)
-    ring.load(read_job(store, (block, placement, Buffer(target, placement.size))), target)
+    ring.load(job_of(store, block, target).read, target)
     assert log == ["wait", "record"] * 5  # 4608 bytes in parts of 1024
 
 

@@ -33,7 +33,7 @@ def read_of(path: Path, block: StoredBlock) -> tuple[Read, bytearray]:
     """A read of the block into a fresh buffer."""
     placement = place(block)
     buffer = bytearray(placement.size)
-    return Read(path, block, placement, memoryview(buffer)), buffer
+    return Read(str(path), block, placement, memoryview(buffer)), buffer
 
 
 @settings(max_examples=25, deadline=None)

@@ -9,7 +9,8 @@ on the device, not on the host.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import torch
@@ -18,13 +19,27 @@ from trunkline.errors import InputError, MemoryBudgetError
 from trunkline.runtime.arena import Arena, Buffer
 from trunkline.runtime.placement import ALIGNMENT, Placement
 from trunkline.runtime.reading import BlockReader, Read, read_block
-from trunkline.store import Store, StoredBlock
+from trunkline.store import StoredBlock
 
 SLOT_BYTES: Final = 8 * 2**20
 SLOTS: Final = 4
 """The ring of pinned buffers: 4 of 8 MiB, enough to keep a copy and a read going at once."""
 
-Job = tuple[StoredBlock, Placement, Buffer]
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A block to be brought from its file at `path` into its buffer."""
+
+    path: str
+    block: StoredBlock
+    placement: Placement
+    buffer: Buffer
+
+    @property
+    def read(self) -> Read:
+        """The read of its file."""
+        view = memoryview(b"") if self.buffer.view is None else self.buffer.view
+        return Read(self.path, self.block, self.placement, view)
 
 
 class Memory(Protocol):
@@ -41,8 +56,12 @@ class Memory(Protocol):
     def trim(self, limit_bytes: int) -> None:
         """Keep at most `limit_bytes` of free memory."""
 
-    def load(self, store: Store, jobs: Sequence[Job]) -> None:
-        """Bring blocks from the store into their buffers (StoreErrors as `BlockReader.read`)."""
+    def load(self, jobs: Sequence[Job], meanwhile: Callable[[], None]) -> None:
+        """Bring blocks from their files into their buffers; call `meanwhile` once on the way.
+
+        Raises:
+            NotInStoreError, CorruptBlobError, StoreError: as `BlockReader.read`.
+        """
 
     def synchronize(self) -> None:
         """Wait until everything that was started is done."""
@@ -97,9 +116,9 @@ class HostMemory:
         """Bytes that are kept for the next blocks."""
         return self._arena.warm_bytes
 
-    def load(self, store: Store, jobs: Sequence[Job]) -> None:
+    def load(self, jobs: Sequence[Job], meanwhile: Callable[[], None]) -> None:
         """Read the blocks into place."""
-        self._reader.read([read_job(store, job) for job in jobs])
+        self._reader.read([job.read for job in jobs], meanwhile)
 
     def synchronize(self) -> None:
         """Nothing to wait for."""
@@ -139,13 +158,14 @@ class CudaMemory:
     def trim(self, limit_bytes: int) -> None:
         """Nothing to do: PyTorch's allocator keeps what it was given."""
 
-    def load(self, store: Store, jobs: Sequence[Job]) -> None:
+    def load(self, jobs: Sequence[Job], meanwhile: Callable[[], None]) -> None:
         """Read into pinned buffers, copy from there, and let the computing stream wait."""
         computing = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(computing)
         with torch.cuda.stream(self._stream):
             for job in jobs:
-                self._ring.load(read_job(store, job), job[2].tensor)
+                self._ring.load(job.read, job.buffer.tensor)
+        meanwhile()
         computing.wait_stream(self._stream)
 
     def synchronize(self) -> None:
@@ -228,12 +248,6 @@ class StagingRing:
             self._slots.append((buffer, view, self._events()))
         self._next = (self._next + 1) % len(self._slots)
         return self._slots[self._next]
-
-
-def read_job(store: Store, job: Job) -> Read:
-    """The read of a block into its buffer."""
-    block, placement, buffer = job
-    return Read(store.blob_path(block.digest), block, placement, buffer.view or memoryview(b""))
 
 
 def available_bytes() -> int:

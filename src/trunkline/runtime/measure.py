@@ -125,7 +125,7 @@ def measure(
 
 
 def _runnable(store: Store, names: Sequence[str] | None, notes: list[str]) -> list[StoredModel]:
-    found = []
+    found, left_out = [], []
     for name in store.names() if names is None else names:
         model = store.model(name)
         try:
@@ -133,12 +133,13 @@ def _runnable(store: Store, names: Sequence[str] | None, notes: list[str]) -> li
         except ProfileError as error:
             if names is not None:
                 raise
-            notes.append(f"left out: {error}")
+            left_out.append(str(error))
             continue
         found.append(model)
     if not found:
-        reason = f": {notes[0].removeprefix('left out: ')}" if notes else ""
+        reason = f": {left_out[0]}" if left_out else ""
         raise ProfileError(f"the store at {store.path} has no model that can be measured{reason}")
+    notes += [f"left out: {reason}" for reason in left_out]
     return found
 
 

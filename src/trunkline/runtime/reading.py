@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from trunkline.errors import CorruptBlobError, NotInStoreError, StoreError
@@ -32,7 +31,7 @@ ALONE_BYTES: Final = 512 * 1024
 class Read:
     """A block to be read: its file, and where the bytes go (`view`, as long as the placement)."""
 
-    path: Path
+    path: str
     block: StoredBlock
     placement: Placement
     view: memoryview
@@ -49,8 +48,11 @@ class BlockReader:
         self.threads = threads or min(4, os.cpu_count() or 1)
         self._pool: ThreadPoolExecutor | None = None
 
-    def read(self, reads: Sequence[Read]) -> None:
+    def read(self, reads: Sequence[Read], meanwhile: Callable[[], None] | None = None) -> None:
         """Read all of them; returns when every byte is in its place.
+
+        Args:
+            meanwhile: called once by the caller's thread, before it reads itself.
 
         Raises:
             NotInStoreError: a blob is missing.
@@ -58,13 +60,16 @@ class BlockReader:
             StoreError: a blob cannot be read.
         """
         total = sum(read.placement.size for read in reads)
-        if self.threads == 1 or total < ALONE_BYTES:
-            for read in reads:
-                read_block(read)
-            return
-        jobs = iter(sorted(_jobs(reads), key=lambda job: -job.bytes))
-        helpers = [self._submit(_work, jobs) for _ in range(self.threads - 1)]
-        errors = [_work(jobs), *(helper.result() for helper in helpers)]
+        helpers = 0 if total < ALONE_BYTES else self.threads - 1
+        jobs = iter(sorted(_jobs(reads), key=lambda job: job.begin - job.end))
+        pending = [self._submit(_work, jobs) for _ in range(helpers)]
+        try:
+            if meanwhile is not None:
+                meanwhile()
+            errors = [_work(jobs)]
+        finally:
+            wait(pending)  # nobody writes into memory that the caller takes back
+        errors += [helper.result() for helper in pending]
         for error in errors:
             if error is not None:
                 raise error
@@ -90,10 +95,6 @@ class _Job:
     read: Read
     begin: int
     end: int
-
-    @property
-    def bytes(self) -> int:
-        return self.end - self.begin
 
 
 def _jobs(reads: Iterable[Read]) -> Iterator[_Job]:

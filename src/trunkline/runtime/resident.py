@@ -6,7 +6,8 @@ The budget counts payload, as the planner does. What lies beyond it is the paddi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 
 import torch
 
@@ -28,9 +29,14 @@ class ResidentBlock:
         self.buffer = buffer
         self.last_use = 0
         self.tensors: dict[str, torch.Tensor] = {}
+        typed: dict[str, tuple[torch.Tensor, int]] = {}
         for spec, offset in zip(block.tensors, placement.offsets, strict=True):
-            data = buffer.tensor[offset : offset + spec.bytes]
-            self.tensors[spec.name] = data.view(torch_dtype(spec.dtype)).view(spec.shape)
+            if spec.dtype not in typed:
+                data = buffer.tensor.view(torch_dtype(spec.dtype))
+                typed[spec.dtype] = data, int(data.storage_offset())
+            data, base = typed[spec.dtype]
+            start = base + offset // data.itemsize
+            self.tensors[spec.name] = data.as_strided(spec.shape, _strides(spec.shape), start)
         self._parameters: dict[str, torch.nn.Parameter] = {}
 
     def parameter(self, name: str) -> torch.nn.Parameter:
@@ -57,7 +63,7 @@ class Residents:
         self._store = store
         self._memory = memory
         self._blocks: dict[str, ResidentBlock] = {}
-        self._placements: dict[str, Placement] = {}
+        self._places: dict[str, tuple[Placement, str]] = {}
         self._clock = 0
         self._largest = 0  # the most that one model needed so far
 
@@ -76,33 +82,43 @@ class Residents:
         """Those that are not resident, in their order."""
         return [block for digest, block in blocks.items() if digest not in self._blocks]
 
-    def bring(self, blocks: Mapping[str, StoredBlock]) -> list[StoredBlock]:
+    def bring(
+        self, blocks: Mapping[str, StoredBlock], meanwhile: Callable[[], None] | None = None
+    ) -> list[StoredBlock]:
         """Make blocks resident, all or none; returns those that were loaded.
 
-        The caller has made room (`make_room`).
+        The caller has made room (`victims`, `evict`).
+
+        Args:
+            meanwhile: called once while bytes are on their way, when all blocks have their places.
 
         Raises:
             NotInStoreError, CorruptBlobError, StoreError: a block cannot be read.
         """
         missing = self.missing(blocks)
-        # Long runs of memory are found while there are some.
-        jobs = [
-            self._job(block)
-            for block in sorted(missing, key=lambda block: (-block.bytes, block.id))
-        ]
+        whole = self.bytes + sum(block.bytes for block in missing)
+        self._largest = max(self._largest, sum(block.bytes for block in blocks.values()))
+        limit = self._largest if self.budget_bytes is None else self.budget_bytes
+        jobs: list[Job] = []
+
+        def register() -> None:
+            for job in jobs:
+                one = ResidentBlock(job.block, job.placement, job.buffer)
+                self._blocks[job.block.digest] = one
+            if meanwhile is not None:
+                meanwhile()
+
         try:
-            added = [ResidentBlock(*job) for job in jobs]
-            whole = self.bytes + sum(block.bytes for block in missing)
-            self._largest = max(self._largest, sum(block.bytes for block in blocks.values()))
-            limit = self._largest if self.budget_bytes is None else self.budget_bytes
+            # Long runs of memory are found while there are some.
+            for block in sorted(missing, key=lambda block: (-block.bytes, block.id)):
+                jobs.append(self._job(block))
             self._memory.trim(limit - whole)
-            self._memory.load(self._store, jobs)
+            self._memory.load(jobs, register)
         except BaseException:
-            for _, _, buffer in jobs:
-                self._memory.free(buffer)
+            for job in jobs:
+                self._blocks.pop(job.block.digest, None)
+                self._memory.free(job.buffer)
             raise
-        for one in added:
-            self._blocks[one.block.digest] = one
         self.bytes = whole
         return missing
 
@@ -179,10 +195,22 @@ class Residents:
         return chosen
 
     def _job(self, block: StoredBlock) -> Job:
-        placement = self._placements.get(block.digest)
-        if placement is None:
-            placement = self._placements[block.digest] = place(block)
-        return block, placement, self._memory.allocate(placement.size)
+        known = self._places.get(block.digest)
+        if known is None:
+            known = place(block), str(self._store.blob_path(block.digest))
+            self._places[block.digest] = known
+        placement, path = known
+        return Job(path, block, placement, self._memory.allocate(placement.size))
+
+
+@cache
+def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a contiguous tensor, in elements."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
 
 
 def next_uses(upcoming: Sequence[Collection[str]]) -> dict[str, int]:
