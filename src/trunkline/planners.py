@@ -42,7 +42,8 @@ def load_plan(source: str | Path | Mapping[str, Any]) -> LoadingPlan:
 
 
 def plan(problem: LoadingProblem, method: str = DEFAULT_METHOD, **options: Any) -> LoadingPlan:
-    """A plan for a problem, by the named method; options are the method's own.
+    """A plan for a problem, by the named method; options are the method's own, and `margin`, the
+    share of the deadlines that the plan leaves for surprises.
 
     Raises:
         UnknownMethodError: no such method or option.

@@ -65,6 +65,28 @@ def test_the_checker_refuses_an_unknown_reading(make_problem):
         trunkline.check(problem, trunkline.plan(problem), upload="both")
 
 
+def test_a_margin_ends_earlier_and_keeps_the_bound_honest(make_problem):
+    """With a margin every batch ends that much before its deadline; the bound stays that of the
+    problem as stated, so nothing is called proven that is not."""
+    fewer = 0
+    for seed in range(60):
+        problem = make_problem(seed)
+        best = trunkline.plan(problem)
+        plan = trunkline.plan(problem, margin=0.3)
+        assert plan.finish_s <= 0.7 * problem.deadline_s * (1 + 1e-9)
+        assert (plan.bound, plan.proven) == (best.bound, plan.served == best.served)
+        assert trunkline.check(problem, plan) == []
+        fewer += plan.served < best.served
+    assert fewer > 5
+
+
+@pytest.mark.parametrize("margin", [-0.1, 1.0, float("nan")])
+def test_a_margin_is_a_share(make_problem, margin):
+    """Below 0, 1 or more, and NaN are refused."""
+    with pytest.raises(trunkline.TrunklineError, match="margin"):
+        trunkline.plan(make_problem(1), margin=margin)
+
+
 def test_greedy_comes_back_to_a_model():
     """In continuous time a model whose slow task was left is visited again."""
     document = {**TASKS, "loading": [{"overhead_s": 0, "bytes_per_s": 1}], "deadline_s": 1e9}

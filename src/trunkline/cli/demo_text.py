@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trunkline.experiments.demo import Folder, Settings, Stock
     from trunkline.experiments.digits import Study
     from trunkline.library import ModelLibrary
-    from trunkline.runtime.profile import Profile
+    from trunkline.runtime.profile import LoadingFit, Profile
 
 STEPS = 5
 
@@ -116,10 +116,9 @@ def profiled(out: Console, folder: Folder, profile: Profile) -> None:
     fit = profile.loading("warm")
     say(
         out,
-        f"Loading: {seconds(fit.stage.overhead_s)} + {fit.stage.bytes_per_s / 1e9:.1f} GB/s from "
-        f"the store to memory (fit off by {fit.median_relative_error:.0%} in the median).",
-        "The files are in the system's page cache, as on a server with free memory. From the disk",
-        "itself loading takes longer, and partial loading gains more.",
+        f"Loading from the store to memory: {_rate(fit)}.",
+        "The files are in the system's page cache, as on a server with free memory"
+        + (f"; from the disk itself: {_rate(profile.cold)}." if profile.cold else "."),
         f"Computing a batch of b requests, on {profile.machine['threads']} of "
         f"{profile.machine['cpus']} processors:",
     )
@@ -133,11 +132,19 @@ def profiled(out: Console, folder: Folder, profile: Profile) -> None:
     say(out, f"profile: {folder / 'profile.json'}")
 
 
+def _rate(fit: LoadingFit) -> str:
+    """A loading fit in words."""
+    return (
+        f"{seconds(fit.stage.overhead_s)} and then {fit.stage.bytes_per_s / 1e9:.1f} GB/s (single "
+        f"loads are off by {fit.median_relative_error:.0%} in the median)"
+    )
+
+
 def planned(out: Console, folder: Folder, comparison: Comparison) -> None:
     """The burst and its deadline."""
     problem = comparison.problem
     asked = {task.model for task in problem.tasks}
-    proof = "proven to be the most" if comparison.partial.proven else "not proven to be the most"
+    bound = f"no plan serves more than {comparison.partial.bound} by the full deadline"
     say(
         out,
         f"{len(problem.tasks)} users in a radio cell ask at once, for {len(asked)} of "
@@ -146,12 +153,20 @@ def planned(out: Console, folder: Folder, comparison: Comparison) -> None:
         f"{seconds(comparison.everybody_s)} to",
         f"answer everybody; loading partially, {seconds(comparison.everybody_partial_s)}.",
         f"The deadline is {comparison.deadline_share:.0%} of the former: "
-        f"{seconds(problem.deadline_s)}. The plans:",
+        f"{seconds(problem.deadline_s)}. Plans aim to end {comparison.margin:.0%} earlier, for "
+        "surprises:",
         f"  whole models    {comparison.whole.served} users in time (the best such plan)",
-        f"  partial loading {comparison.partial.served} users in time ({proof}; planned in "
+        f"  partial loading {comparison.partial.served} users in time ({bound}; planned in "
         f"{seconds(comparison.partial.solve_s)})",
-        f"problem: {folder / 'problem.json'}",
     )
+    if comparison.cold is not None:
+        whole, partial = comparison.cold
+        say(
+            out,
+            "With every load from the disk itself, under the same rules (only planned):",
+            f"  whole models {whole.served}, partial loading {partial.served}",
+        )
+    say(out, f"problem: {folder / 'problem.json'}")
 
 
 def result(out: Console, comparison: Comparison, outcomes: Sequence[Outcome]) -> None:
@@ -216,8 +231,8 @@ def explain(out: Console, outcomes: Sequence[Outcome], settings: Settings) -> No
         "the larger it is, and the more bytes models share, the more partial loading pays.",
         "Where computing takes nearly all of the time, it gains nothing.",
         "Loads and computations are real; uploads are waited for as the radio model says.",
-        "A plan fills the time up to the deadline: if the machine is a little slower than when it",
-        "was measured, the last users are answered late.",
+        "If the machine is slower than when it was measured, by more than the plans left, the last",
+        "users are answered late.",
     )
 
 

@@ -33,6 +33,9 @@ def plan(
         Literal["printed", "corrected"] | None,
         typer.Option(help="For paper: equation (19) as printed, or corrected (the default)."),
     ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Leave this share of the deadline for surprises.")
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan document only.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the plan document here.")
@@ -47,10 +50,10 @@ def plan(
 
     asked = trunkline.load(problem)
     options = _options(upload=upload, slot_s=slot_s, variant=variant)
-    found = trunkline.plan(asked, method, **options)
+    found = trunkline.plan(asked, method, margin=margin, **options)
     whole = None
     if method != "independent" and (picture or not as_json):
-        whole = trunkline.plan(asked, "independent", upload=upload)
+        whole = trunkline.plan(asked, "independent", upload=upload, margin=margin)
     if output:
         write_json(output, found.to_dict())
     if picture:

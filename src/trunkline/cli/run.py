@@ -24,6 +24,9 @@ def run(
         str,
         typer.Option("--method", "-m", help="As for `plan`; independent loads whole models."),
     ] = "optimal",
+    margin: Annotated[
+        float, typer.Option(help="Plan to end this share of the deadline earlier, for surprises.")
+    ] = 0.0,
     plan: Annotated[
         Path | None, typer.Option(help="Carry out this plan document instead of planning.")
     ] = None,
@@ -55,7 +58,7 @@ def run(
     """Serve the tasks for real: loads and forwards on this machine, uploads emulated by waiting."""
     asked = _problem(problem, memory)
     there = open_store(store)
-    chosen = _plan(asked, plan, method)
+    chosen = _plan(asked, plan, method, margin)
     from trunkline.runtime.threads import spin_briefly
 
     spin_briefly()
@@ -98,12 +101,12 @@ def _problem(path: Path, memory: str | None) -> LoadingProblem:
     return asked if memory is None else replace(asked, memory_bytes=float(parse_bytes(memory)))
 
 
-def _plan(problem: LoadingProblem, path: Path | None, method: str) -> LoadingPlan:
+def _plan(problem: LoadingProblem, path: Path | None, method: str, margin: float) -> LoadingPlan:
     import trunkline
     from trunkline.errors import InputError
 
     if path is None:
-        return trunkline.plan(problem, method)
+        return trunkline.plan(problem, method, margin=margin)
     chosen = trunkline.load_plan(path)
     if violations := trunkline.check(problem, chosen):
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""

@@ -13,10 +13,9 @@ from trunkline.experiments.burst import SECTION_VII, Cell, draw_burst
 from trunkline.experiments.demo import Inputs, Settings, Stock, Tell, upload_bits
 from trunkline.loading import LoadingPlan, LoadingProblem, solve
 from trunkline.runtime.execute import execute
-from trunkline.runtime.measure import Settings as Measuring
 from trunkline.runtime.measure import measure
 from trunkline.runtime.problem import build_problem
-from trunkline.runtime.profile import Profile
+from trunkline.runtime.profile import Cache, Profile
 from trunkline.runtime.report import RunReport
 from trunkline.store import Store
 
@@ -33,15 +32,20 @@ class Comparison:
         everybody_s: when whole-model loading would have served everybody, by plan.
         everybody_partial_s: when partial loading would.
         deadline_share: the deadline as a share of `everybody_s`.
+        margin: the plans end this share of the deadline before it.
         whole, partial: the best plan that loads whole models, and the best of all.
+        cold: both plans, not carried out, under the same rules with loads from the disk itself;
+            None where such loads could not be measured.
     """
 
     problem: LoadingProblem
     everybody_s: float
     everybody_partial_s: float
     deadline_share: float
+    margin: float
     whole: LoadingPlan
     partial: LoadingPlan
+    cold: tuple[LoadingPlan, LoadingPlan] | None
 
 
 def compute_threads() -> int:
@@ -59,7 +63,7 @@ def profile(store: Store, stock: Stock, tell: Callable[[str, int, int], None]) -
     From here on PyTorch computes on `compute_threads()` threads.
     """
     torch.set_num_threads(compute_threads())
-    return measure(store, stock.names, settings=Measuring(cold=False), tell=tell)
+    return measure(store, stock.names, tell=tell)
 
 
 def compare(
@@ -68,18 +72,42 @@ def compare(
     """Draw the burst, set its deadline, plan it twice."""
     models = [store.model(name) for name in stock.names]
     tasks = draw_burst(upload_bits(stock), settings.tasks, cell=cell, seed=settings.seed)
-    unhurried = build_problem(
-        models, profile, tasks, deadline_s=LONG_S, bandwidth_hz=cell.bandwidth_hz
-    )
-    everybody_s = solve(unhurried, "independent").finish_s
-    problem = replace(unhurried, deadline_s=settings.deadline_share * everybody_s)
+
+    def unhurried(cache: Cache) -> LoadingProblem:
+        return build_problem(
+            models,
+            profile,
+            tasks,
+            deadline_s=LONG_S,
+            bandwidth_hz=cell.bandwidth_hz,
+            cache=cache,
+        )
+
+    warm = unhurried("warm")
+    problem, whole, partial = _both_ways(warm, settings)
     return Comparison(
         problem=problem,
-        everybody_s=everybody_s,
-        everybody_partial_s=solve(unhurried, "optimal").finish_s,
+        everybody_s=solve(warm, "independent").finish_s,
+        everybody_partial_s=solve(warm, "optimal").finish_s,
         deadline_share=settings.deadline_share,
-        whole=solve(problem, "independent"),
-        partial=solve(problem, "optimal"),
+        margin=settings.margin,
+        whole=whole,
+        partial=partial,
+        cold=None if profile.cold is None else _both_ways(unhurried("cold"), settings)[1:],
+    )
+
+
+def _both_ways(
+    unhurried: LoadingProblem, settings: Settings
+) -> tuple[LoadingProblem, LoadingPlan, LoadingPlan]:
+    """The problem with its deadline set, and the best plans with whole models and with parts."""
+    everybody_s = solve(unhurried, "independent").finish_s
+    problem = replace(unhurried, deadline_s=settings.deadline_share * everybody_s)
+    margin = settings.margin
+    return (
+        problem,
+        solve(problem, "independent", margin=margin),
+        solve(problem, "optimal", margin=margin),
     )
 
 

@@ -43,10 +43,11 @@ class Settings:
         repeats: runs of each plan; the median one is shown.
         deadline_share: the deadline is this share of the time in which whole-model loading
             serves everybody.
+        margin: plans end this share of the deadline before it.
         seed: of the random weights and the burst.
     """
 
-    tasks: int = 100
+    tasks: int = 80
     per_network: int = 10
     depths: tuple[int, ...] = digits.DEPTHS
     variants_per_task: int = 3
@@ -55,6 +56,7 @@ class Settings:
     tuning: Training = digits.TUNING
     repeats: int = 3
     deadline_share: float = 0.6
+    margin: float = 0.08
     seed: int = 0
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from trunkline.errors import UnknownMethodError
+from trunkline.errors import InputError, UnknownMethodError
 from trunkline.loading.exhaustive import exhaustive
 from trunkline.loading.greedy import greedy
 from trunkline.loading.independent import independent
@@ -31,25 +31,47 @@ METHODS: Mapping[str, Method] = {
 DEFAULT_METHOD = "optimal"
 
 
-def solve(problem: LoadingProblem, method: str = DEFAULT_METHOD, **options: Any) -> LoadingPlan:
+def solve(
+    problem: LoadingProblem, method: str = DEFAULT_METHOD, *, margin: float = 0.0, **options: Any
+) -> LoadingPlan:
     """The plan of the named method, with the seconds that planning took.
 
-    Options are a method's own keywords (`upload`, `slot_s`, `variant`).
+    Args:
+        margin: every batch ends this share of its tasks' deadlines before them, for surprises.
+        options: the method's own keywords (`upload`, `slot_s`, `variant`).
 
     Raises:
         UnknownMethodError: no such method, or an option that the method does not have.
         UnsupportedProblemError: the method does not cover this problem.
+        InputError: a margin that is not at least 0 and below 1.
     """
     if method not in METHODS:
         known = ", ".join(sorted(METHODS))
         raise UnknownMethodError(f"no method {method!r} for loading problems; there are {known}")
     chosen = METHODS[method]
     if unknown := sorted(set(options) - set(options_of(method))):
-        has = ", ".join(options_of(method))
+        has = ", ".join(("margin", *options_of(method)))
         raise UnknownMethodError(f"method {method!r} has no option {unknown[0]!r}; it has {has}")
+    if not 0 <= margin < 1:
+        raise InputError(f"margin: a share of the deadline, at least 0 and below 1, got {margin:g}")
     started = time.perf_counter()
-    plan = chosen(problem, **options)
+    plan = chosen(_hurried(problem, margin), **options)
+    if margin:  # the bound is about the deadline as stated
+        bound = optimal(problem, upload=options.get("upload", "sum")).bound
+        plan = replace(plan, bound=bound, proven=plan.served == bound)
     return replace(plan, solve_s=time.perf_counter() - started)
+
+
+def _hurried(problem: LoadingProblem, margin: float) -> LoadingProblem:
+    """The problem with all deadlines earlier by a share of them."""
+    if not margin:
+        return problem
+    kept = 1.0 - margin
+    tasks = tuple(
+        task if task.deadline_s is None else replace(task, deadline_s=kept * task.deadline_s)
+        for task in problem.tasks
+    )
+    return replace(problem, deadline_s=kept * problem.deadline_s, tasks=tasks)
 
 
 def options_of(method: str) -> tuple[str, ...]:
