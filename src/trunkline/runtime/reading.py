@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 from trunkline.errors import CorruptBlobError, NotInStoreError, StoreError
@@ -21,7 +23,7 @@ MAX_VECTORS: Final = 1024
 """The kernel takes at most this many places in one read (IOV_MAX)."""
 
 SPLIT_BYTES: Final = 4 * 2**20
-"""Blocks of more than this many bytes are read in parts, by several threads."""
+"""Larger blocks are read in parts of about this size; smaller parts were slower, not evener."""
 
 ALONE_BYTES: Final = 512 * 1024
 """Below this many bytes in all, one thread reads them faster than two can be told to."""
@@ -61,14 +63,19 @@ class BlockReader:
         """
         total = sum(read.placement.size for read in reads)
         helpers = 0 if total < ALONE_BYTES else self.threads - 1
-        jobs = iter(sorted(_jobs(reads), key=lambda job: job.begin - job.end))
+        files = [_File(read) for read in reads]
+        jobs = iter(sorted(_jobs(files, SPLIT_BYTES if helpers else total), key=_by_size))
         pending = [self._submit(_work, jobs) for _ in range(helpers)]
         try:
+            if helpers:
+                _open_all(files)
             if meanwhile is not None:
                 meanwhile()
             errors = [_work(jobs)]
         finally:
             wait(pending)  # nobody writes into memory that the caller takes back
+            for file in files:
+                file.close()
         errors += [helper.result() for helper in pending]
         for error in errors:
             if error is not None:
@@ -88,29 +95,61 @@ class BlockReader:
         return self._pool.submit(work, jobs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A part of a block, `begin..end` of its buffer, for one thread."""
+class _File:
+    """A block's file: opened, and its length checked, by whoever needs it first."""
 
-    read: Read
-    begin: int
-    end: int
+    def __init__(self, read: Read) -> None:
+        self.read = read
+        self._fd = -1
+        self._lock = Lock()
+
+    def open(self) -> int:
+        """Its descriptor.
+
+        Raises:
+            NotInStoreError, CorruptBlobError, StoreError: as `BlockReader.read`.
+        """
+        with self._lock:
+            if self._fd < 0:
+                self._fd = _open(self.read)
+            return self._fd
+
+    def close(self) -> None:
+        """Close it, if it was opened."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
-def _jobs(reads: Iterable[Read]) -> Iterator[_Job]:
-    for read in reads:
-        size = read.placement.size
-        parts = max(1, round(size / SPLIT_BYTES))
-        step = -(-size // parts) if size else 1
-        for begin in range(0, max(size, 1), step):
-            yield _Job(read, begin, min(begin + step, size))
+_Job = tuple[_File, int, int]
+"""A part of a block, `begin..end` of its buffer, for one thread."""
+
+
+def _jobs(files: Iterable[_File], step: int) -> Iterator[_Job]:
+    for file in files:
+        size = file.read.placement.size
+        part = -(-size // max(1, round(size / max(step, 1)))) if size else 1
+        for begin in range(0, max(size, 1), part):
+            yield file, begin, min(begin + part, size)
+
+
+def _open_all(files: Iterable[_File]) -> None:
+    """Open files here while the helpers begin: each system call lets them have the interpreter,
+    which they would otherwise get only after `meanwhile`. What fails is told where it is read."""
+    for file in files:
+        with suppress(StoreError):
+            file.open()
+
+
+def _by_size(job: _Job) -> int:
+    return job[1] - job[2]
 
 
 def _work(jobs: Iterator[_Job]) -> Exception | None:
     """Take jobs until none is left (a list iterator hands each out once, under the lock)."""
-    for job in jobs:
+    for file, begin, end in jobs:
         try:
-            read_block(job.read, job.begin, job.end)
+            _fill(file.open(), file.read, begin, end)
         except (StoreError, OSError, ValueError) as error:
             for _ in jobs:  # nobody needs the rest
                 pass
@@ -118,15 +157,20 @@ def _work(jobs: Iterator[_Job]) -> Exception | None:
     return None
 
 
-def read_block(read: Read, begin: int = 0, end: int | None = None) -> None:
-    """Read the part of a block that goes to `begin..end` of its buffer (by default, all).
+def read_block(read: Read) -> None:
+    """Read a block, or the part of it that the placement has pieces of.
 
     Raises:
         NotInStoreError, CorruptBlobError, StoreError: as `BlockReader.read`.
     """
-    pieces = read.placement.pieces
-    if begin > 0 or (end is not None and end < read.placement.size):
-        pieces = tuple(read.placement.clipped(begin, read.placement.size if end is None else end))
+    fd = _open(read)
+    try:
+        _fill(fd, read, 0, read.placement.size)
+    finally:
+        os.close(fd)
+
+
+def _open(read: Read) -> int:
     try:
         fd = os.open(read.path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -135,22 +179,29 @@ def read_block(read: Read, begin: int = 0, end: int | None = None) -> None:
         ) from None
     except OSError as error:
         raise StoreError(f"cannot open {read.path}: {error.strerror}") from None
+    size = os.fstat(fd).st_size
+    if size != read.block.size:
+        os.close(fd)
+        raise CorruptBlobError(
+            f"blob {read.block.digest} has {size} bytes, not {read.block.size} ({read.path})"
+        )
+    return fd
+
+
+def _fill(fd: int, read: Read, begin: int, end: int) -> None:
+    """Read what goes to `begin..end` of the buffer."""
+    pieces: Iterable[Piece] = read.placement.pieces
+    if begin > 0 or end < read.placement.size:
+        pieces = read.placement.clipped(begin, end)
     try:
-        size = os.fstat(fd).st_size
-        if size != read.block.size:
-            raise CorruptBlobError(
-                f"blob {read.block.digest} has {size} bytes, not {read.block.size} ({read.path})"
-            )
         for run in _runs(pieces):
             views = [read.view[one.offset : one.offset + one.bytes] for one in run]
             _read_exactly(fd, views, run[0].file_offset, read)
     except OSError as error:
         raise StoreError(f"cannot read {read.path}: {error.strerror}") from None
-    finally:
-        os.close(fd)
 
 
-def _runs(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+def _runs(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     """Pieces that follow one another in the file, as many together as one read takes."""
     run: list[Piece] = []
     for piece in pieces:
