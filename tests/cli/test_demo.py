@@ -31,6 +31,20 @@ LEFT_BEHIND = {
     "weights",
     steps.MARKER,
 }
+FROM_DISK = {
+    f"{name}-cold{end}"
+    for name, end in (
+        ("plan-partial", ".json"),
+        ("plan-whole", ".json"),
+        ("problem", ".json"),
+        ("run-partial", ".json"),
+        ("run-whole", ".json"),
+        ("timelines", ".png"),
+        ("trace-partial", ".json"),
+        ("trace-whole", ".json"),
+    )
+}
+"""These too, where the system lets go of cached files."""
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -55,13 +69,13 @@ def test_it_tells_the_whole_story(made):
     for part in (
         "held-out accuracy [%]",
         "RANDOM weights",
-        "60% of the former",
-        "users answered in time, measured",
+        "60% of the time in which whole-model",
+        "users answered in time",
         "bytes moved",
-        "load time: predicted",
-        "finish: measured",
-        "prediction of a batch off by (median)",
-        "loading's share of the time",
+        "load time, predicted",
+        "finish, measured",
+        "batch off by, median",
+        "loading's share of time",
         "digits read rightly",
         "timelines.png",
     ):
@@ -71,27 +85,32 @@ def test_it_tells_the_whole_story(made):
 def test_everything_lies_in_its_folder(made):
     """What is named is there, and nothing else."""
     place, _ = made
-    assert {path.name for path in place.iterdir()} == LEFT_BEHIND
+    assert {path.name for path in place.iterdir()} - FROM_DISK == LEFT_BEHIND
     assert [path.name for path in place.parent.iterdir()] == ["demo"]
 
 
-def test_its_documents_hold(made):
+@pytest.mark.parametrize("cold", [False, True])
+def test_its_documents_hold(made, cold):
     """The deadline is 60 % of whole-model loading's time for everybody; both plans pass the
     checker; partial loading is planned to serve no fewer; the runs moved what was planned."""
     place, _ = made
-    problem = trunkline.load(place / "problem.json")
-    whole = trunkline.load_plan(place / "plan-whole.json")
-    partial = trunkline.load_plan(place / "plan-partial.json")
-    unhurried = json.loads((place / "problem.json").read_text()) | {"deadline_s": 1e6}
+    end = "-cold" if cold else ""
+    if cold and not (place / "problem-cold.json").exists():
+        pytest.skip("this system keeps files cached")
+    problem = trunkline.load(place / f"problem{end}.json")
+    whole = trunkline.load_plan(place / f"plan-whole{end}.json")
+    partial = trunkline.load_plan(place / f"plan-partial{end}.json")
+    unhurried = json.loads((place / f"problem{end}.json").read_text()) | {"deadline_s": 1e6}
     everybody = trunkline.plan(trunkline.load(unhurried), "independent")
     assert everybody.served == len(problem.tasks) == steps.QUICK.tasks
     assert problem.deadline_s == pytest.approx(0.6 * everybody.finish_s)
     assert trunkline.check(problem, partial) == []
     assert trunkline.check(problem, whole) == []
-    assert partial.proven
+    assert partial.finish_s <= (1 - steps.QUICK.margin) * problem.deadline_s * (1 + 1e-9)
+    assert partial.bound == trunkline.plan(problem).served
     assert whole.served <= partial.served
     for name, plan in (("whole", whole), ("partial", partial)):
-        report = json.loads((place / f"run-{name}.json").read_text())
+        report = json.loads((place / f"run-{name}{end}.json").read_text())
         assert report["bytes_moved"] == plan.load_bytes
         assert report["served"] + report["late"] + report["not_planned"] == report["received"]
 
@@ -119,7 +138,7 @@ def test_it_runs_again_in_its_folder_from_whatever_is_left(made):
     again = run("--quick", "--dir", place)
     assert again.returncode == 0, again.stderr
     assert "from an earlier demo" in again.stdout
-    assert {path.name for path in place.iterdir()} == LEFT_BEHIND
+    assert {path.name for path in place.iterdir()} - FROM_DISK == LEFT_BEHIND
     assert Store.open(place / "store").verify().ok
 
 

@@ -55,6 +55,24 @@ def run(
     return execute(problem, trunkline.plan(problem, method), store, **options)
 
 
+def test_loads_from_the_disk_take_the_same_blocks(
+    store: Store, states: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cold run asks the system to forget each batch's files first, moves the same bytes, and says
+    so where the system does not forget."""
+    problem = problem_of(store)
+    asked: list[int] = []
+    monkeypatch.setattr(
+        "trunkline.runtime.execute.drop_cached", lambda paths: asked.append(len(paths)) or True
+    )
+    cold, warm = run(problem, store, cold=True), run(problem, store)
+    assert cold.bytes_moved == warm.bytes_moved
+    assert len(asked) == len(cold.batches)
+    monkeypatch.setattr("trunkline.runtime.execute.drop_cached", lambda paths: False)
+    with pytest.raises(InputError, match="no load can come from the disk"):
+        run(problem, store, cold=True)
+
+
 @pytest.mark.parametrize("method", ["optimal", "independent", "greedy"])
 def test_every_answer_is_the_normal_models(
     store: Store, states: dict[str, Any], method: str

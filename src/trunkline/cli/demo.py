@@ -70,45 +70,59 @@ def run_demo(directory: Path, settings: Settings) -> None:
     text.profiled(out, folder, profile)
 
     text.head(out, 4, "A burst of requests, and a deadline too short for whole models")
-    comparison = contest.compare(store, stock, profile, settings)
-    inputs = steps.draw_inputs(stock, data, comparison.problem.tasks, settings.seed)
-    text.planned(out, folder, comparison)
+    comparisons = [contest.compare(store, stock, profile, settings)]
+    if profile.cold is not None:
+        comparisons.append(contest.compare(store, stock, profile, settings, cache="cold"))
+    tasks = comparisons[0].problem.tasks
+    inputs = steps.draw_inputs(stock, data, tasks, settings.seed)
+    text.burst(out, comparisons[0])
+    for comparison in comparisons:
+        text.planned(out, comparison)
+    text.say(out, f"problem: {folder / 'problem.json'}")
 
-    text.head(out, 5, "Both plans, carried out")
+    text.head(out, 5, "All plans, carried out")
+    outcomes: list[Outcome] = []
     with working("running") as tell:
-        turns = counted(tell, 2 * settings.repeats)
-        outcomes = contest.run(comparison, store, inputs, settings.repeats, turns)
-    leave(folder, comparison, inputs, outcomes)
-    text.result(out, comparison, outcomes)
+        turns = counted(tell, 2 * settings.repeats * len(comparisons))
+        for comparison in comparisons:
+            both = contest.run(comparison, store, inputs, settings.repeats, turns)
+            leave(folder, comparison, both)
+            outcomes += both
+    leave_inputs(folder, inputs)
+    text.result(out, comparisons, outcomes)
     text.explain(out, outcomes, settings)
     text.farewell(out, folder)
 
 
-def leave(
-    folder: Folder, comparison: Comparison, inputs: Inputs, outcomes: Sequence[Outcome]
-) -> None:
-    """Write the documents, the traces and the picture of both runs."""
+def leave_inputs(folder: Folder, inputs: Inputs) -> None:
+    """Write the requests' inputs, for `trunkline run --inputs`."""
     from safetensors.torch import save_file
 
+    save_file(dict(inputs.tensors), folder / "inputs.safetensors")
+
+
+def leave(folder: Folder, comparison: Comparison, outcomes: Sequence[Outcome]) -> None:
+    """Write the documents, the traces and the picture of both runs; the names of what was loaded
+    from the disk end in `-cold`."""
     from trunkline.cli.output import write_json
     from trunkline.loading.document import problem_to_document
     from trunkline.pictures import draw_timelines
     from trunkline.runtime.trace import chrome_trace
 
-    write_json(folder / "problem.json", problem_to_document(comparison.problem))
-    save_file(dict(inputs.tensors), folder / "inputs.safetensors")
+    end = "" if comparison.cache == "warm" else "-cold"
+    write_json(folder / f"problem{end}.json", problem_to_document(comparison.problem))
     panels = []
     for name, title, outcome in zip(
         ("whole", "partial"), ("whole models", "partial loading"), outcomes, strict=True
     ):
         plan, report = outcome.plan, outcome.report
-        write_json(folder / f"plan-{name}.json", plan.to_dict())
-        write_json(folder / f"run-{name}.json", report.to_dict())
-        write_json(folder / f"trace-{name}.json", chrome_trace(plan, report))
+        write_json(folder / f"plan-{name}{end}.json", plan.to_dict())
+        write_json(folder / f"run-{name}{end}.json", report.to_dict())
+        write_json(folder / f"trace-{name}{end}.json", chrome_trace(plan, report))
         answered = f"{report.served} of {plan.tasks} users answered in time"
         moved = f"{report.bytes_moved / 1e6:,.0f} MB loaded (measured)"
         panels.append((f"{title}: {answered}, {moved}", report.batches))
-    draw_timelines(folder / "timelines.png", panels, comparison.problem.deadline_s)
+    draw_timelines(folder / f"timelines{end}.png", panels, comparison.problem.deadline_s)
 
 
 @contextmanager

@@ -116,9 +116,9 @@ def profiled(out: Console, folder: Folder, profile: Profile) -> None:
     fit = profile.loading("warm")
     say(
         out,
-        f"Loading from the store to memory: {_rate(fit)}.",
-        "The files are in the system's page cache, as on a server with free memory"
-        + (f"; from the disk itself: {_rate(profile.cold)}." if profile.cold else "."),
+        "Loading from the store to memory,",
+        f"  files in the system's page cache: {_rate(fit)}",
+        *([f"  files on the disk only:           {_rate(profile.cold)}"] if profile.cold else []),
         f"Computing a batch of b requests, on {profile.machine['threads']} of "
         f"{profile.machine['cpus']} processors:",
     )
@@ -135,73 +135,74 @@ def profiled(out: Console, folder: Folder, profile: Profile) -> None:
 def _rate(fit: LoadingFit) -> str:
     """A loading fit in words."""
     return (
-        f"{seconds(fit.stage.overhead_s)} and then {fit.stage.bytes_per_s / 1e9:.1f} GB/s (single "
-        f"loads are off by {fit.median_relative_error:.0%} in the median)"
+        f"{seconds(fit.stage.overhead_s)} + {fit.stage.bytes_per_s / 1e9:.1f} GB/s "
+        f"(off by {fit.median_relative_error:.0%})"
     )
 
 
-def planned(out: Console, folder: Folder, comparison: Comparison) -> None:
-    """The burst and its deadline."""
+def burst(out: Console, comparison: Comparison) -> None:
+    """Who asks for what."""
     problem = comparison.problem
     asked = {task.model for task in problem.tasks}
-    bound = f"no plan serves more than {comparison.partial.bound} by the full deadline"
     say(
         out,
         f"{len(problem.tasks)} users in a radio cell ask at once, for {len(asked)} of "
         f"{len(problem.models)} models; {problem.bandwidth_hz / 1e6:.0f} MHz for their uploads.",
-        "Memory holds one model at a time. Loading whole models, the server needs "
-        f"{seconds(comparison.everybody_s)} to",
-        f"answer everybody; loading partially, {seconds(comparison.everybody_partial_s)}.",
-        f"The deadline is {comparison.deadline_share:.0%} of the former: "
-        f"{seconds(problem.deadline_s)}. Plans aim to end {comparison.margin:.0%} earlier, for "
-        "surprises:",
-        f"  whole models    {comparison.whole.served} users in time (the best such plan)",
-        f"  partial loading {comparison.partial.served} users in time ({bound}; planned in "
-        f"{seconds(comparison.partial.solve_s)})",
+        "Memory holds one model at a time. The deadline is "
+        f"{comparison.deadline_share:.0%} of the time in which whole-model",
+        f"loading serves everybody. Plans aim to end {comparison.margin:.0%} earlier, for "
+        "surprises.",
     )
-    if comparison.cold is not None:
-        whole, partial = comparison.cold
-        say(
-            out,
-            "With every load from the disk itself, under the same rules (only planned):",
-            f"  whole models {whole.served}, partial loading {partial.served}",
-        )
-    say(out, f"problem: {folder / 'problem.json'}")
 
 
-def result(out: Console, comparison: Comparison, outcomes: Sequence[Outcome]) -> None:
-    """The table at the end; the outcomes are the whole and the partial one."""
+def planned(out: Console, comparison: Comparison) -> None:
+    """A deadline and the plans for it."""
+    whole, partial = comparison.whole, comparison.partial
+    warm = comparison.cache == "warm"
+    say(
+        out,
+        f"With the files {'in the page cache' if warm else 'on the disk only'}: whole models need "
+        f"{seconds(comparison.everybody_s)} for everybody, partial loading "
+        f"{seconds(comparison.everybody_partial_s)};",
+        f"  deadline {seconds(comparison.problem.deadline_s)}: planned in time are {whole.served} "
+        f"users with whole models, {partial.served} with partial loading",
+        f"  (no plan serves more than {partial.bound}; planned in {seconds(partial.solve_s)}).",
+    )
+
+
+def result(out: Console, comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> None:
+    """The table at the end; of each comparison the whole and the partial outcome."""
     from rich.table import Table
 
-    users = len(comparison.problem.tasks)
-    table = Table(
-        title=f"{users} requests, deadline {seconds(comparison.problem.deadline_s)}",
-        title_justify="left",
-    )
+    users = len(comparisons[0].problem.tasks)
+    table = Table(title=f"{users} requests", title_justify="left")
     table.add_column("")
-    table.add_column("whole models", justify="right")
-    table.add_column("partial loading", justify="right", style="bold")
+    for comparison in comparisons:
+        place = "page cache" if comparison.cache == "warm" else "disk"
+        table.add_column(f"{place}:\nwhole", justify="right")
+        table.add_column(f"{place}:\npartial", justify="right", style="bold")
 
     def row(title: str, *cells: str) -> None:
         table.add_row(title, *cells)
 
+    row("deadline", *(seconds(c.problem.deadline_s) for c in comparisons for _ in range(2)))
     row("users planned in time", *(str(one.plan.served) for one in outcomes))
-    row("users answered in time, measured", *(str(one.report.served) for one in outcomes))
-    row("batches (models switched to)", *(str(len(one.plan.batches)) for one in outcomes))
+    row("users answered in time", *(str(one.report.served) for one in outcomes))
+    row("batches", *(str(len(one.plan.batches)) for one in outcomes))
     row("bytes moved", *(size(one.report.bytes_moved) for one in outcomes))
     table.add_section()
-    row("load time: predicted", *(seconds(sum(b.load_s for b in o.plan.batches)) for o in outcomes))
-    row("load time: measured", *(seconds(one.report.load_s) for one in outcomes))
+    row("load time, predicted", *(seconds(sum(b.load_s for b in o.plan.batches)) for o in outcomes))
+    row("load time, measured", *(seconds(one.report.load_s) for one in outcomes))
     row("load + compute, predicted", *(seconds(_busy(one)) for one in outcomes))
     row(
         "load + compute, measured",
         *(seconds(o.report.load_s + o.report.compute_s) for o in outcomes),
     )
-    row("finish: predicted", *(seconds(one.plan.finish_s) for one in outcomes))
-    row("finish: measured", *(seconds(one.report.finish_s) for one in outcomes))
-    row("prediction of a batch off by (median)", *(_error(one) for one in outcomes))
+    row("finish, predicted", *(seconds(one.plan.finish_s) for one in outcomes))
+    row("finish, measured", *(seconds(one.report.finish_s) for one in outcomes))
+    row("batch off by, median", *(_error(one) for one in outcomes))
     table.add_section()
-    row("loading's share of the time", *(f"{_share(one):.0%}" for one in outcomes))
+    row("loading's share of time", *(f"{_share(one):.0%}" for one in outcomes))
     row("digits read rightly", *(f"{one.right} of {one.answered}" for one in outcomes))
     out.print(table)
 
@@ -222,14 +223,19 @@ def _share(one: Outcome) -> float:
 
 def explain(out: Console, outcomes: Sequence[Outcome], settings: Settings) -> None:
     """What the table means, and what it does not."""
-    if settings.repeats > 1:
-        say(out, f"Each plan ran {settings.repeats} times, in turns; the median run is shown.")
     say(
         out,
-        f"With whole models, loading takes {_share(outcomes[0]):.0%} of the time. Only this part "
-        "can be saved:",
-        "the larger it is, and the more bytes models share, the more partial loading pays.",
-        "Where computing takes nearly all of the time, it gains nothing.",
+        "Planned, predicted: before the run. Answered, measured: in the run. A batch is off by the",
+        "difference of its planned and measured load + compute.",
+    )
+    if settings.repeats > 1:
+        say(out, f"Each plan ran {settings.repeats} times, in turns; the median run is shown.")
+    shares = " and ".join(f"{_share(one):.0%}" for one in outcomes[::2])
+    say(
+        out,
+        f"With whole models, loading takes {shares} of the time. Only this part can be saved: the",
+        "larger it is, and the more bytes models share, the more partial loading pays. Where",
+        "computing takes nearly all of the time, it gains nothing.",
         "Loads and computations are real; uploads are waited for as the radio model says.",
         "If the machine is slower than when it was measured, by more than the plans left, the last",
         "users are answered late.",
@@ -244,7 +250,7 @@ def farewell(out: Console, folder: Folder) -> None:
     out.print("\n[bold]Look at[/bold]", highlight=False)
     say(
         out,
-        f"{folder / 'timelines.png'}   both runs, when what was loaded and computed",
+        f"{folder / 'timelines.png'}   when what was loaded and computed (-cold: from the disk)",
         f"{folder / 'sharing.png'}     which models share which bytes",
         f"{folder / 'accuracy.png'}    what sharing costs in accuracy",
         f"{folder / 'trace-partial.json'}, trace-whole.json: the same in https://ui.perfetto.dev",

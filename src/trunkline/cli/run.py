@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -49,6 +49,10 @@ def run(
     upload: Annotated[
         bool, typer.Option("--upload/--no-upload", help="Wait as long as the uploads would take.")
     ] = True,
+    cache: Annotated[
+        Literal["warm", "cold"],
+        typer.Option(help="cold: every load from the disk, not from the system's page cache."),
+    ] = "warm",
     trace: Annotated[
         Path | None, typer.Option(help="Write a Chrome trace here (opens in Perfetto).")
     ] = None,
@@ -75,6 +79,7 @@ def run(
         seed=seed,
         device=device,
         uploads=upload,
+        cold=cache == "cold",
         outputs=results,
     )
     if outputs:

@@ -34,8 +34,7 @@ class Comparison:
         deadline_share: the deadline as a share of `everybody_s`.
         margin: the plans end this share of the deadline before it.
         whole, partial: the best plan that loads whole models, and the best of all.
-        cold: both plans, not carried out, under the same rules with loads from the disk itself;
-            None where such loads could not be measured.
+        cache: whether loads come from the page cache or from the disk itself.
     """
 
     problem: LoadingProblem
@@ -45,7 +44,7 @@ class Comparison:
     margin: float
     whole: LoadingPlan
     partial: LoadingPlan
-    cold: tuple[LoadingPlan, LoadingPlan] | None
+    cache: Cache = "warm"
 
 
 def compute_threads() -> int:
@@ -67,47 +66,37 @@ def profile(store: Store, stock: Stock, tell: Callable[[str, int, int], None]) -
 
 
 def compare(
-    store: Store, stock: Stock, profile: Profile, settings: Settings, cell: Cell = SECTION_VII
+    store: Store,
+    stock: Stock,
+    profile: Profile,
+    settings: Settings,
+    cell: Cell = SECTION_VII,
+    cache: Cache = "warm",
 ) -> Comparison:
-    """Draw the burst, set its deadline, plan it twice."""
-    models = [store.model(name) for name in stock.names]
-    tasks = draw_burst(upload_bits(stock), settings.tasks, cell=cell, seed=settings.seed)
+    """Draw the burst, set its deadline, plan it twice.
 
-    def unhurried(cache: Cache) -> LoadingProblem:
-        return build_problem(
-            models,
-            profile,
-            tasks,
-            deadline_s=LONG_S,
-            bandwidth_hz=cell.bandwidth_hz,
-            cache=cache,
-        )
-
-    warm = unhurried("warm")
-    problem, whole, partial = _both_ways(warm, settings)
-    return Comparison(
-        problem=problem,
-        everybody_s=solve(warm, "independent").finish_s,
-        everybody_partial_s=solve(warm, "optimal").finish_s,
-        deadline_share=settings.deadline_share,
-        margin=settings.margin,
-        whole=whole,
-        partial=partial,
-        cold=None if profile.cold is None else _both_ways(unhurried("cold"), settings)[1:],
+    Raises:
+        ProfileError: `cache` is "cold", and loads from the disk could not be measured.
+    """
+    unhurried = build_problem(
+        [store.model(name) for name in stock.names],
+        profile,
+        draw_burst(upload_bits(stock), settings.tasks, cell=cell, seed=settings.seed),
+        deadline_s=LONG_S,
+        bandwidth_hz=cell.bandwidth_hz,
+        cache=cache,
     )
-
-
-def _both_ways(
-    unhurried: LoadingProblem, settings: Settings
-) -> tuple[LoadingProblem, LoadingPlan, LoadingPlan]:
-    """The problem with its deadline set, and the best plans with whole models and with parts."""
     everybody_s = solve(unhurried, "independent").finish_s
     problem = replace(unhurried, deadline_s=settings.deadline_share * everybody_s)
-    margin = settings.margin
-    return (
-        problem,
-        solve(problem, "independent", margin=margin),
-        solve(problem, "optimal", margin=margin),
+    return Comparison(
+        problem=problem,
+        everybody_s=everybody_s,
+        everybody_partial_s=solve(unhurried, "optimal").finish_s,
+        deadline_share=settings.deadline_share,
+        margin=settings.margin,
+        whole=solve(problem, "independent", margin=settings.margin),
+        partial=solve(problem, "optimal", margin=settings.margin),
+        cache=cache,
     )
 
 
@@ -141,7 +130,12 @@ def run(
             tell(f"{plan.method}, run {turn + 1} of {repeats}")
             outputs: dict[str, Tensor] = {}
             report = execute(
-                comparison.problem, plan, store, inputs=inputs.tensors, outputs=outputs
+                comparison.problem,
+                plan,
+                store,
+                inputs=inputs.tensors,
+                outputs=outputs,
+                cold=comparison.cache == "cold",
             )
             kept.append((report, outputs))
     whole, partial = (_outcome(plan, kept, inputs) for plan, kept in zip(plans, runs, strict=True))

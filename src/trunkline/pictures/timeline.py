@@ -65,7 +65,7 @@ def _finish(row: Row) -> float:
 
 
 def _draw_steps(ax: Axes, title: str, rows: Sequence[Row], deadline_s: float) -> None:
-    """The three steps of every batch, a lane each; a thin edge separates batches."""
+    """The three steps of every batch, a lane each."""
     lanes = (("upload", UPLOAD, 2), ("load", LOAD, 1), ("compute", COMPUTE, 0))
     bars: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in lanes}
     for row in rows:
@@ -75,9 +75,7 @@ def _draw_steps(ax: Axes, title: str, rows: Sequence[Row], deadline_s: float) ->
             clock += seconds
     for name, colour, lane in lanes:
         total = sum(seconds for _, seconds in bars[name])
-        ax.broken_barh(
-            bars[name], (lane - 0.4, 0.8), facecolors=colour, edgecolor="white", linewidth=0.3
-        )
+        ax.broken_barh(bars[name], (lane - 0.4, 0.8), facecolors=colour, linewidth=0)
         ax.text(
             1.005,
             lane,

@@ -17,6 +17,7 @@ import torch
 from trunkline.errors import InputError
 from trunkline.loading import Batch, LoadingPlan, LoadingProblem
 from trunkline.loading.problem import in_time
+from trunkline.runtime.cache import drop_cached
 from trunkline.runtime.inputs import gather
 from trunkline.runtime.profile import computing_key
 from trunkline.runtime.report import BatchRun, RunReport
@@ -36,6 +37,7 @@ def execute(
     seed: int = 0,
     device: str = "cpu",
     uploads: bool = True,
+    cold: bool = False,
     outputs: MutableMapping[str, torch.Tensor] | None = None,
     tell: Callable[[int, int], None] | None = None,
 ) -> RunReport:
@@ -48,12 +50,14 @@ def execute(
         problem, plan: the plan must hold for the problem (`trunkline.check`).
         inputs: task id -> tensor without batch dimension; None generates them from `seed`.
         uploads: whether to wait for the uploads.
+        cold: before each batch the clock stands still while the system is asked to forget the
+            cached pages of the model's files, so that every load comes from the disk itself.
         outputs: takes each task's output, by task id (`task/name` where a model has several).
         tell: told (batches done, batches in all).
 
     Raises:
         InputError: models or blocks of the problem that the store does not have, or inputs that
-            are missing or don't fit.
+            are missing or don't fit; `cold` on a system that keeps files cached.
         ArchitectureError, MemoryBudgetError, StoreError: as `Runtime.switch`.
     """
     partial = plan.method != "independent"
@@ -67,7 +71,7 @@ def execute(
             for batch in plan.batches
         ]
         _warm_up(problem, plan, models, runtime, stacked)
-        run = _Run(problem, plan, runtime, uploads)
+        run = _Run(problem, plan, runtime, uploads, cold)
         results = run.carry_out(stacked, tell)
         if outputs is not None:
             for batch, result in zip(plan.batches, results, strict=True):
@@ -81,13 +85,19 @@ class _Run:
     """The clock, and the batches that are done."""
 
     def __init__(
-        self, problem: LoadingProblem, plan: LoadingPlan, runtime: Runtime, uploads: bool
+        self,
+        problem: LoadingProblem,
+        plan: LoadingPlan,
+        runtime: Runtime,
+        uploads: bool,
+        cold: bool,
     ) -> None:
         self.done: list[BatchRun] = []
         self._problem = problem
         self._plan = plan
         self._runtime = runtime
         self._uploads = uploads
+        self._cold = cold
         self._tasks = {task.id: task for task in problem.tasks}
         self._begin = 0.0
 
@@ -111,6 +121,8 @@ class _Run:
     def _batch(self, batch: Batch, tensor: torch.Tensor, following: list[str] | None) -> Any:
         arrivals = [self._tasks[task].arrival_s for task in batch.tasks]
         _wait_until(self._begin + max(arrivals, default=0.0))
+        if self._cold:
+            self._forget_files(batch.model)
         start = time.perf_counter()
         if self._uploads:
             _wait_until(start + batch.upload_s)
@@ -135,6 +147,17 @@ class _Run:
             )
         )
         return result
+
+    def _forget_files(self, model: str) -> None:
+        """Let the system drop the model's files from its cache; takes no time on our clock."""
+        paused = time.perf_counter()
+        store = self._runtime.store
+        blocks = self._runtime.stored(model).blocks
+        if not drop_cached([store.blob_path(block.digest) for block in blocks if block.bytes]):
+            raise InputError(
+                f"the system keeps the files of {store.path} cached: no load can come from the disk"
+            )
+        self._begin += time.perf_counter() - paused
 
     def _late(self, batch: Batch, finish_s: float) -> tuple[str, ...]:
         return tuple(

@@ -33,7 +33,7 @@ Tell = Callable[[str, int, int], None]
 """Told what is being done, how many steps are done, and how many there are."""
 
 LONGEST_PAUSE_S = 0.004
-COLD_LOADS = 8
+COLD_LOADS = 24
 LEAST_ROUNDS = 3
 LEAST_SIZES = 4
 """With fewer batch sizes than this, none is left out of the line."""
