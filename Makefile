@@ -7,7 +7,7 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint examples bench docs lock clean distclean
+.PHONY: help setup demo test lint examples bench results docs lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -37,6 +37,13 @@ examples: setup ## run every example
 
 bench: setup ## compare with peers, side by side
 	@$(RUN) -m benchmarks $(BENCH_ARGS)
+
+results: setup ## measure what the documentation shows (benchmarks, demo) anew, on this machine
+	@$(RUN) -m benchmarks --save docs/results
+	@$(RUN) -m trunkline demo > docs/results/demo.txt
+	@mkdir -p docs/pictures
+	@cp demo/accuracy.png demo/sharing.png demo/timelines.png demo/timelines-cold.png docs/pictures/
+	@$(RUN) tools/readme.py
 
 docs: setup ## the documentation, into docs/_build/html
 	@$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html

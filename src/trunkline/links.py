@@ -66,7 +66,7 @@ class LineFit:
     Attributes:
         intercept_s: seconds at x = 0, never negative.
         slope_s: seconds per unit of x, never negative.
-        median_relative_error: median over the points of |fitted - measured| / measured.
+        median_relative_error: median over the points of `abs(fitted - measured) / measured`.
         points: how many measurements the line was fitted to.
     """
 

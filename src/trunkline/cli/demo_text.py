@@ -246,7 +246,7 @@ def farewell(out: Console, folder: Folder) -> None:
     """What is left to look at and to try."""
     import torch
 
-    threads = f"OMP_NUM_THREADS={torch.get_num_threads()}"  # as profiled
+    threads = f"--threads {torch.get_num_threads()}"  # as profiled
     out.print("\n[bold]Look at[/bold]", highlight=False)
     say(
         out,
@@ -259,6 +259,6 @@ def farewell(out: Console, folder: Folder) -> None:
     say(
         out,
         f"trunkline plan {folder / 'problem.json'}",
-        f"{threads} trunkline run {folder / 'problem.json'} --store {folder.store}",
+        f"trunkline run {folder / 'problem.json'} --store {folder.store} {threads}",
         f"trunkline list --store {folder.store}",
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trunkline.cli.options import StoreOption, open_store
+from trunkline.cli.options import StoreOption, ThreadsOption, compute_on, open_store
 from trunkline.cli.output import console, print_json, seconds, size
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def profile(
         str | None, typer.Option(help="Names, separated by commas (default: all that can run).")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    threads: ThreadsOption = None,
     batches: Annotated[str, typer.Option(help="Batch sizes to compute.")] = "1,2,4,8",
     max_batch: Annotated[
         int, typer.Option(min=1, help="No batch is planned larger than this.")
@@ -45,7 +46,6 @@ def profile(
 ) -> None:
     """Measure loads and forwards on this machine, fit lines, and save them for `problem`."""
     from trunkline.errors import InputError
-    from trunkline.runtime.threads import spin_briefly
     from trunkline.units import parse_bytes
 
     sizes = _batches(batches)
@@ -53,7 +53,7 @@ def profile(
     if memory_bytes == 0:
         raise InputError("--memory: 0 bytes hold no model")
     there = open_store(store)
-    spin_briefly()
+    compute_on(threads)
     from trunkline.runtime.measure import Settings, measure
 
     settings = Settings(sizes, rounds, limit_s, memory_bytes, max_batch, cold)

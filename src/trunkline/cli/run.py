@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trunkline.cli.options import StoreOption, open_store
+from trunkline.cli.options import StoreOption, ThreadsOption, compute_on, open_store
 from trunkline.cli.output import console, print_json, seconds, write_json
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def run(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    threads: ThreadsOption = None,
     upload: Annotated[
         bool, typer.Option("--upload/--no-upload", help="Wait as long as the uploads would take.")
     ] = True,
@@ -63,9 +64,7 @@ def run(
     asked = _problem(problem, memory)
     there = open_store(store)
     chosen = _plan(asked, plan, method, margin)
-    from trunkline.runtime.threads import spin_briefly
-
-    spin_briefly()
+    compute_on(threads)
     from trunkline.runtime.execute import execute
     from trunkline.runtime.inputs import read_inputs
 

@@ -34,6 +34,9 @@ Tell = Callable[[str, int, int], None]
 
 LONGEST_PAUSE_S = 0.004
 COLD_LOADS = 24
+WHOLE_SHARE = 0.2
+PART_SHARE = 0.25
+"""How many of the loads are of whole models, and of the others, of a random part of one."""
 LEAST_ROUNDS = 3
 LEAST_SIZES = 4
 """With fewer batch sizes than this, none is left out of the line."""
@@ -73,6 +76,7 @@ class _Group:
     batches: dict[int, torch.Tensor]
     seconds: dict[int, list[float]] = field(default_factory=dict)
     peaks: dict[int, int] = field(default_factory=dict)
+    turns: int = 0
 
 
 def measure(
@@ -206,16 +210,24 @@ class _Rehearsal:
                     self._step(group, size)
 
     def _step(self, group: _Group, size: int) -> None:
-        name = self.rng.choice(group.models).name
+        name = self._next(group)
         self.loads.append(self.load(name))
         started = time.perf_counter()
         self.runtime.infer(name, group.batches[size])
         self.runtime.synchronize()
         group.seconds[size].append(time.perf_counter() - started)
 
+    def _next(self, group: _Group) -> str:
+        """The group's models in turn: in a run, too, others were loaded since a model's last time
+        (one that was just loaded is read out of the processor's caches)."""
+        group.turns += 1
+        return group.models[group.turns % len(group.models)].name
+
     def load(self, name: str, cold: bool = False) -> tuple[int, float]:
-        """Switch to a model, sometimes with part of it there; (bytes, seconds)."""
-        if self.runtime.current == name or self.rng.random() < 0.25:
+        """Switch to a model, at times from nothing or with part of it there; (bytes, seconds)."""
+        if self.rng.random() < WHOLE_SHARE:
+            self.runtime.clear()
+        elif self.runtime.current == name or self.rng.random() < PART_SHARE:
             if self.runtime.current != name:
                 self.runtime.switch(name)
             self._evict_part(name)
