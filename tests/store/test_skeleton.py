@@ -35,6 +35,11 @@ class Holder:
 
 def fails(): raise RuntimeError("no luck")
 def looks(): return float(torch.ones(1).sum())
+class Looking(Net):
+    """A constructor that reads its own tensors, as stochastic depth does."""
+    def __init__(self):
+        super().__init__(tie=True)
+        self.rates = [rate.item() for rate in torch.linspace(0, 1, 3)]
 def number(): return 3
 class Strict(Net):
     def forward(self, x): raise ValueError("not today")
@@ -78,7 +83,12 @@ def test_factories_that_cannot_be_imported(nets: str, factory: str, says: str) -
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("fails", "no luck"), ("looks", "meta device"), ("number", "no torch module"), ("Net", "got")],
+    [
+        ("fails", "no luck"),
+        ("looks", "returned no torch module"),
+        ("number", "no torch module"),
+        ("Net", "got"),
+    ],
 )
 def test_factories_that_cannot_be_built(nets: str, name: str, says: str) -> None:
     """What a factory raises, or returns instead of a module, is told."""
@@ -95,6 +105,19 @@ def test_a_skeleton_names_types_shapes_and_ties(nets: str) -> None:
     assert skeleton.tensors["head.weight"] == ("F32", (2, 3))
     assert skeleton.tensors["norm.num_batches_tracked"] == ("I64", ())
     assert skeleton.groups == (("body.weight", "spare.weight"),)
+
+
+def test_a_constructor_that_needs_data_is_called_for_real(nets: str) -> None:
+    """What cannot be built without data is built with it, ties and order of use included, and the
+    random numbers of the user's process stay as they were."""
+    import torch
+
+    state = torch.get_rng_state()
+    module = build(f"{nets}:Looking", {})
+    assert torch.equal(torch.get_rng_state(), state)
+    assert module.rates == [0.0, 0.5, 1.0]
+    assert examine(module, "net").groups == (("body.weight", "spare.weight"),)
+    assert forward_order(module, InputSpec((4,)))[1].startswith("body")
 
 
 def test_state_that_is_no_tensor_is_refused(nets: str) -> None:

@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from trunkline.loading import LoadingPlan
+from trunkline.pictures import Row
 from trunkline.runtime.report import RunReport
 
 RESOURCES = ("link", "loader", "compute")
 """One thread of the trace each: uploads, loads, forwards."""
-
-
-class Row(Protocol):
-    """A batch with its times, planned or measured."""
-
-    @property
-    def model(self) -> str:
-        """Its model."""
-
-    @property
-    def tasks(self) -> Sequence[str]:
-        """Its tasks."""
-
-    @property
-    def start_s(self) -> float:
-        """When its upload starts."""
-
-    @property
-    def upload_s(self) -> float:
-        """How long it uploads."""
-
-    @property
-    def load_s(self) -> float:
-        """How long it then loads."""
-
-    @property
-    def compute_s(self) -> float:
-        """How long it then computes."""
 
 
 def chrome_trace(plan: LoadingPlan, report: RunReport) -> dict[str, Any]:

@@ -59,7 +59,10 @@ def load_callable(factory: str) -> Callable[..., Any]:
 
 
 def build(factory: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
-    """Call a factory under the meta device, so that no weights are made.
+    """The module of a factory, on the meta device so that no weights are made.
+
+    A constructor that needs data (`tensor.item()` of its own tensors, say) is called again for
+    real.
 
     Raises:
         InputError, ArchitectureError: it cannot be imported or called, or returns no module.
@@ -67,13 +70,18 @@ def build(factory: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
     pytorch = import_torch()
     function = load_callable(factory)
     call = f"{factory}({', '.join(f'{key}={value!r}' for key, value in kwargs.items())})"
-    try:
-        with pytorch.device("meta"), _current_directory():
-            module = function(**kwargs)
-    except Exception as error:  # as above
-        raise ArchitectureError(
-            f"{call} failed on the meta device: {type(error).__name__}: {error}"
-        ) from error
+    with _current_directory(), pytorch.random.fork_rng(devices=[]):
+        try:
+            with pytorch.device("meta"):
+                module = function(**kwargs)
+        except Exception:  # a constructor may raise anything on tensors without data
+            try:
+                with pytorch.device("cpu"):
+                    module = function(**kwargs)
+            except Exception as error:
+                raise ArchitectureError(
+                    f"{call} failed: {type(error).__name__}: {error}"
+                ) from error
     if not isinstance(module, pytorch.nn.Module):
         raise ArchitectureError(f"{call} returned no torch module but {type(module).__name__}")
     return cast("torch.nn.Module", module)
@@ -106,8 +114,8 @@ def examine(module: torch.nn.Module, what: str) -> Skeleton:
 def forward_order(module: torch.nn.Module, given: InputSpec) -> list[str]:
     """Names of the module's state in the order in which one forward pass reaches their modules.
 
-    The pass runs on the meta device: nothing is computed. Modules that it does not reach come
-    last, in the order of definition.
+    On the meta device nothing is computed. Modules that the pass does not reach come last, in the
+    order of definition.
 
     Raises:
         ArchitectureError: the module cannot be run so.
@@ -127,7 +135,8 @@ def forward_order(module: torch.nn.Module, given: InputSpec) -> list[str]:
     try:
         with torch.no_grad():
             dtype = getattr(torch, given.dtype)
-            module.eval()(torch.zeros((1, *given.shape), dtype=dtype, device="meta"))
+            device = next((one.device for one in module.parameters()), "meta")
+            module.eval()(torch.zeros((1, *given.shape), dtype=dtype, device=device))
     except Exception as error:  # a forward may raise anything
         raise ArchitectureError(f"{type(error).__name__}: {error}") from error
     finally:
