@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from trunkline.errors import InputError, UnknownMethodError
+from trunkline.loading.equal import equal
 from trunkline.loading.exhaustive import exhaustive
 from trunkline.loading.greedy import greedy
 from trunkline.loading.independent import independent
@@ -24,6 +25,7 @@ METHODS: Mapping[str, Method] = {
     "greedy": greedy,
     "paper": paper,
     "independent": independent,
+    "equal": equal,
     "exhaustive": exhaustive,
 }
 """Every method: `(problem, *, upload, ...) -> plan`."""
