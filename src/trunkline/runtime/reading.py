@@ -74,10 +74,11 @@ class BlockReader:
                 meanwhile()
             errors = [_work(jobs)]
         finally:
+            pending = [helper for helper in pending if not helper.cancelled()]
             wait(pending)  # nobody writes into memory that the caller takes back
             for file in files:
                 file.close()
-        errors += [helper.result() for helper in pending if not helper.cancelled()]
+        errors += [helper.result() for helper in pending]
         for error in errors:
             if error is not None:
                 raise error
