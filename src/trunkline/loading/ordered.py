@@ -140,13 +140,23 @@ def least_load_table(
     loading: Link,
     limit_s: float,
 ) -> Table:
-    """Each model charged the least that it loads after any other one (or first)."""
+    """Each model charged its whole load less half of the two greatest savings beside other models.
+
+    A visit has two neighbours at most, and what two neighbours save between them is half each's.
+    The first and the last visit lack a neighbour, so half of the second greatest saving is not made
+    at either end (at neither end half of both, where there is one visit only).
+    """
     first, after = load_seconds(library, loading, models)
-    np.fill_diagonal(after, np.inf)
-    least = np.minimum(first, after.min(axis=0)) if len(models) > 1 else first
+    saved = first - after
+    saved = np.maximum(saved, saved.T)
+    np.fill_diagonal(saved, 0.0)
+    greatest = np.sort(np.vstack((np.zeros((2, len(models))), saved)), axis=0)[-2:]
+    ends = float(greatest[0].min(initial=np.inf))
     tables = []
-    for i, seconds in zip(models, least, strict=True):
-        table = service[i] + seconds
+    for i, seconds in zip(models, first - greatest.sum(axis=0) / 2, strict=True):
+        table = service[i] + max(float(seconds), 0.0)
         table[0] = 0.0
         tables.append(cut(table, limit_s))
-    return Fold(tables, limit_s).table
+    least = Fold(tables, limit_s).table.copy()
+    least[1:] += ends
+    return cut(least, limit_s)

@@ -17,11 +17,13 @@ from trunkline.loading.optimal import optimal
 from trunkline.loading.paper import paper
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
+from trunkline.loading.search import search
 
 Method = Callable[..., LoadingPlan]
 
 METHODS: Mapping[str, Method] = {
     "optimal": optimal,
+    "search": search,
     "greedy": greedy,
     "paper": paper,
     "independent": independent,
