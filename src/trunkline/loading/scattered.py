@@ -127,7 +127,7 @@ class Scattered:
         if left_s < 0:
             return None
         more = [cut(self.tables[i][1:] - self.tables[i][1], left_s) for i in path]
-        fold = Fold([*more, self.rest], left_s)
+        fold = Fold([*more, cut(self.rest, left_s)], left_s)
         most = fold.table.size - 1
         *counts, rest = fold.split(most)
         return Split(
