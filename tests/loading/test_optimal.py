@@ -11,7 +11,7 @@ import pytest
 import trunkline
 from trunkline.library import Model, ModelLibrary
 from trunkline.links import Link, Stage
-from trunkline.loading import LoadingModel, LoadingProblem, Task
+from trunkline.loading import METHODS, LoadingModel, LoadingProblem, Task
 from trunkline.loading.document import problem_to_document
 from trunkline.loading.service import Reading, service_of
 from trunkline.loading.subsets import SubsetTable
@@ -125,7 +125,7 @@ def test_never_below_any_other_method(make_problem, sharing):
     for seed in range(150):
         problem = make_problem(seed, sharing, seed % 2 == 0)
         best = trunkline.plan(problem)
-        for method in ("greedy", "independent"):
+        for method in ("search", "greedy", "independent", "equal"):
             plan = trunkline.plan(problem, method)
             assert plan.served <= best.served <= plan.bound, (seed, method)
             assert trunkline.check(problem, plan) == [], (seed, method)
@@ -223,7 +223,10 @@ DEGENERATE = {
 
 
 @pytest.mark.parametrize("case", DEGENERATE)
-@pytest.mark.parametrize("method", ["optimal", "greedy", "independent", "exhaustive", "paper"])
+@pytest.mark.parametrize(
+    "method",
+    ["optimal", "search", "milp", "greedy", "independent", "equal", "exhaustive", "paper"],
+)
 def test_degenerate_problems(case, method):
     """Empty and extreme problems have plans that hold; the optimum is as counted by hand."""
     holds, tasks, deadline_s, most = DEGENERATE[case]
@@ -231,7 +234,7 @@ def test_degenerate_problems(case, method):
     plan = trunkline.plan(problem, method)
     assert trunkline.check(problem, plan) == []
     assert plan.served <= most
-    if method in ("optimal", "exhaustive"):
+    if method in ("optimal", "milp", "exhaustive"):
         assert (plan.served, plan.proven) == (most, True)
 
 
@@ -242,7 +245,7 @@ def test_no_band_or_no_link_is_never_served(fault):
     tasks = (Task("mute", "m", 8.0, 0.0 if fault == "link" else 1.0), Task("local", "m"))
     band = 0.0 if fault == "bandwidth" else 1.0
     problem = replace(problem, tasks=tasks, bandwidth_hz=band)
-    for method in ("optimal", "greedy", "independent", "exhaustive", "paper"):
+    for method in METHODS:
         plan = trunkline.plan(problem, method)
         assert [batch.tasks for batch in plan.batches] == [("local",)], method
 

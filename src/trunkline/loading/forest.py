@@ -76,7 +76,8 @@ class ForestRelaxation:
         costs = np.concatenate((seconds, -pairs[self.tail, self.head]))
         objective = np.zeros(costs.size)
         objective[: self.first_edge] = 1.0
-        rows = [row(np.arange(costs.size), costs / scattered.limit_s, most=1.0)]
+        scale = scattered.limit_s or 1.0
+        rows = [row(np.arange(costs.size), costs / scale, most=scattered.limit_s / scale)]
         for i, (start, size) in enumerate(zip(self.visited.tolist(), sizes, strict=True)):
             rows += self._degree_rows(i)
             if size > 1:

@@ -13,6 +13,7 @@ from trunkline.loading.equal import equal
 from trunkline.loading.exhaustive import exhaustive
 from trunkline.loading.greedy import greedy
 from trunkline.loading.independent import independent
+from trunkline.loading.milp import milp
 from trunkline.loading.optimal import optimal
 from trunkline.loading.paper import paper
 from trunkline.loading.plan import LoadingPlan
@@ -24,6 +25,7 @@ Method = Callable[..., LoadingPlan]
 METHODS: Mapping[str, Method] = {
     "optimal": optimal,
     "search": search,
+    "milp": milp,
     "greedy": greedy,
     "paper": paper,
     "independent": independent,
