@@ -88,6 +88,22 @@ class Filling:
             partial = left_s / more_s * float(steps[level + 1] - steps[level])
         return visits + float(steps[level]) + partial, level
 
+    def values(
+        self, tallies: Tally, visits: int, spent_s: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """`value` of several paths at once, less the share of the next task; -inf where late.
+
+        Args:
+            tallies: of each path, shape (paths, levels).
+            visits: of each path.
+            spent_s: by each path, shape (paths,).
+        """
+        steps, seconds = tallies
+        left_s = self._limit_s - spent_s
+        level = np.maximum((seconds <= left_s[:, None]).sum(axis=1) - 1, 0)
+        served = visits + steps[np.arange(level.size), level]
+        return np.where(left_s >= 0, served, -np.inf)
+
 
 def hull_steps(table: Table) -> NDArray[np.float64]:
     """Steps of a table's lower convex hull from its second entry on, after the step to that.

@@ -9,12 +9,15 @@ be any *linear forest*, pieces of path end to end, so neither a start nor an end
     time       sum of (whole_i + first step) z[i, 1] + further steps z[i, k] - saved_e x[e] <= limit
     degree     sum of x[e] over the edges at i <= 2 z[i, 1]
     forest     sum of x[e] inside W <= sum of z[i, 1] over W - z[l, 1]   for all W and l in W
+    some       sum of all x[e] <= sum of all z[i, 1] - 1
 
 Forest rows are exponentially many and found when violated (generalised subtour elimination, as in
-branch and cut for the orienteering problem: Fischetti, Salazar, Toth 1998). For the steps of a
-model the rows above describe all convex combinations of its table's entries, so nothing is lost
-there. Where saving is not symmetric (a load has overhead, and one model's blocks are all in
-another's), edges have a direction and each model at most one in and one out.
+branch and cut for the orienteering problem: Fischetti, Salazar, Toth 1998). The last row says that
+some model is visited, so bounds hold for such plans only; it keeps the relaxation from mixing a
+long path, on which loads are cheap, with no path at all. For the steps of a model the rows above
+describe all convex combinations of its table's entries, so nothing is lost there. Where saving is
+not symmetric (a load has overhead, and one model's blocks are all in another's), edges have a
+direction and each model at most one in and one out.
 """
 
 from __future__ import annotations
@@ -84,6 +87,9 @@ class ForestRelaxation:
                 weights = np.ones(size)
                 weights[0] = 1.0 - size
                 rows.append(row(np.arange(start, start + size), weights, most=0.0))
+        columns = np.concatenate((np.arange(self.first_edge, costs.size), self.visited))
+        signs = np.repeat([1.0, -1.0], [self.tail.size, self.visited.size])
+        rows.append(row(columns, signs, most=-1.0))
         self._solver = maximise(objective, np.ones(costs.size), rows)
         self._fixed_rows = len(rows)
 

@@ -25,7 +25,16 @@ from trunkline.loading.scattered import Scattered, Split
 from trunkline.loading.timing import TimeLimit
 
 EFFORT = 200
-"""Neighbourhoods weighed before the search ends."""
+"""Neighbourhoods weighed before the search ends, at least."""
+
+EFFORT_PER_MODEL = 4
+"""Neighbourhoods weighed for each model, at least."""
+
+LARGE = 20_000
+"""A neighbourhood of so many changes counts twice, and so on."""
+
+MAX_CHAINS = 100
+"""How many greedy chains are built at most."""
 
 SEEDING = 0.2
 """The share of the effort that goes into descents from greedy chains."""
@@ -88,29 +97,30 @@ class LocalSearch:
         self._saved_s = np.zeros((n + 1, n + 1))
         self._saved_s[:n, :n] = self.scattered.saved_s
         self._rng = np.random.default_rng(self.seed)
-        self._weighed = 0
+        self._weighed = 0.0
+        self._limit = TimeLimit(None)
 
     def run(
-        self, *, enough: float = np.inf, effort: int = EFFORT, limit: TimeLimit | None = None
+        self,
+        *,
+        enough: float = np.inf,
+        effort: float | None = None,
+        limit: TimeLimit | None = None,
     ) -> None:
-        """Search until `enough` tasks are served, or for `effort` neighbourhoods; with a limit,
-        until that is up instead."""
-
-        def is_over(effort: float) -> bool:
-            if self.good[0][0] >= enough or (limit is not None and limit.is_up):
-                return True
-            return self._weighed >= effort
-
+        """Search until `enough` tasks are served, or for so much effort (None: as usual), or until
+        the limit is up."""
+        self._limit = limit or self._limit
+        if effort is None:
+            effort = max(EFFORT, EFFORT_PER_MODEL * len(self.scattered))
         for start in self._starts():
             self.improve(start)
-            if is_over(SEEDING * effort):
+            if self._is_over(enough, SEEDING * effort):
                 break
-        else:
-            if not self.good[0][1]:
-                return  # not one model can be visited
+        if not self.good[0][1]:
+            return  # not one model can be visited
         value, path = self.good[0]
         stuck = 0
-        while not is_over(effort if limit is None else np.inf):
+        while not self._is_over(enough, effort):
             before = self.good[0][0]
             found, found_value = self.improve(*self._kick(path))
             if found_value >= value - WORSE:
@@ -119,6 +129,10 @@ class LocalSearch:
             if stuck >= PATIENCE:
                 stuck = 0
                 value, path = self.good[int(self._rng.integers(len(self.good)))]
+
+    def _is_over(self, enough: float, effort: float) -> bool:
+        """Whether the search has found enough or spent its effort or time."""
+        return self.good[0][0] >= enough or self._weighed >= effort or self._limit.is_up
 
     def best(self) -> tuple[list[int], Split]:
         """The best path found, if only the empty one, and its exact split."""
@@ -151,40 +165,40 @@ class LocalSearch:
         del self.good[POOL:]
 
     def _starts(self) -> Iterator[list[int]]:
-        """The empty path, then the best part of a greedy chain from each model, best first."""
-        yield []
+        """The best part of a greedy chain from each model (of many, some), the best first, and the
+        empty path."""
         filling, saved_s = self._filling, self._saved_s
         n = len(self.scattered)
         if not n:
+            yield []
             return
-        each = np.arange(n)
+        first = np.arange(0, n, -(-n // MAX_CHAINS) or 1)
+        chains, each = first[:, None], np.arange(first.size)
         work_s = filling.start_s + filling.seconds[:, -1]
         tasks = 1.0 + filling.steps[:, -1]
-        chains = each[:, None]
-        steps = filling.steps + filling.of_rest[0]
-        seconds = filling.seconds + filling.of_rest[1]
-        spent_s = filling.start_s.copy()
-        seen = np.eye(n, dtype=bool)
-        values = np.full((n, n), -np.inf)
+        steps = filling.steps[first] + filling.of_rest[0]
+        seconds = filling.seconds[first] + filling.of_rest[1]
+        spent_s = filling.start_s[first]
+        seen = np.zeros((first.size, n), dtype=bool)
+        seen[each, first] = True
+        served = []
         for visits in range(1, n + 1):
-            for i in np.flatnonzero(spent_s <= self.scattered.limit_s).tolist():
-                values[i, visits - 1], _ = filling.value(
-                    (steps[i], seconds[i]), visits, float(spent_s[i])
-                )
-            if visits == n or (spent_s > self.scattered.limit_s).all():
+            served.append(filling.values((steps, seconds), visits, spent_s))
+            if visits == n or not np.isfinite(served[-1]).any() or self._limit.is_up:
                 break
             with np.errstate(divide="ignore"):
                 rate = tasks / (work_s - saved_s[chains[:, -1], :n])
             rate[seen] = -1.0
             new = rate.argmax(axis=1)
-            spent_s += filling.start_s[new] - saved_s[chains[:, -1], new]
+            spent_s = spent_s + filling.start_s[new] - saved_s[chains[:, -1], new]
             steps, seconds = steps + filling.steps[new], seconds + filling.seconds[new]
             seen[each, new] = True
             chains = np.column_stack((chains, new))
-        best = values.max(axis=1)
-        for i in np.argsort(-best, kind="stable").tolist():
-            if best[i] > -np.inf:
-                yield chains[i, : int(values[i].argmax()) + 1].tolist()
+        found = np.array(served)
+        best = found.max(axis=0)
+        order = [i for i in np.argsort(-best, kind="stable").tolist() if best[i] > -np.inf]
+        parts = [chains[i, : int(found[:, i].argmax()) + 1].tolist() for i in order]
+        yield from (*parts[:1], [], *parts[1:])
 
     def _kick(self, path: list[int]) -> tuple[list[int], list[int]]:
         """The path with a model forced in, and the neighbours that must stay out at first."""
@@ -217,7 +231,7 @@ class LocalSearch:
         """Take the best change until none is better. Banned models stay out."""
         state.outside[list(banned)] = False
         while True:
-            while (change := self._best_change(state)) is not None:
+            while not self._limit.is_up and (change := self._best_change(state)) is not None:
                 old = state.path[change.at : change.at + change.out]
                 new = [change.new] if change.new >= 0 else []
                 state.path[change.at : change.at + change.out] = new
@@ -252,7 +266,7 @@ class LocalSearch:
 
     def _best_change(self, state: _State) -> _Change | None:
         """The change that serves most, counted exactly for those that look best."""
-        self._weighed += 1
+        self._weighed += 1.0 + len(state.path) * len(self.scattered) / LARGE
         best, found = state.value + LEAST_GAIN, None
         price = float(self._filling.price[state.level])
         for change in sorted(self._changes(state, price), key=lambda one: -one.estimate_s):

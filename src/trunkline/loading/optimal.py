@@ -71,7 +71,7 @@ def _proved(parts: Parts, limit: TimeLimit) -> tuple[list[int], Split, int]:
     if not len(parts.scattered):
         return [], parts.scattered.without_path, parts.quick_bound
     search = LocalSearch(parts.scattered)
-    search.run(enough=parts.quick_bound)
+    search.run(enough=parts.quick_bound, limit=limit)
     proof = Proof(search, parts.quick_bound)
     proof.run(limit)
     return (*search.best(), proof.bound)

@@ -7,6 +7,8 @@ local search over the order of their visits, every order with its best split of 
 
 from __future__ import annotations
 
+import math
+
 from trunkline.errors import UnsupportedProblemError
 from trunkline.loading.local_search import LocalSearch
 from trunkline.loading.parts import Parts
@@ -35,7 +37,7 @@ def search(
         UnsupportedProblemError: the problem has arrivals, own deadlines, a memory budget or
             resident blocks.
     """
-    limit = None if time_limit_s is None else TimeLimit(time_limit_s)
+    limit = TimeLimit(time_limit_s)
     plain = problem.plain
     if plain is None:
         raise UnsupportedProblemError(
@@ -45,6 +47,7 @@ def search(
     service = service_of(plain, Reading(upload))
     parts = Parts(plain, service)
     looked = LocalSearch(parts.scattered, seed)
-    looked.run(enough=parts.quick_bound, limit=limit)
+    effort = None if time_limit_s is None else math.inf
+    looked.run(enough=parts.quick_bound, effort=effort, limit=limit)
     visits = parts.visits(*looked.best())
     return plan_of(problem, "search", batches_of(plain, service, visits), bound=parts.quick_bound)
