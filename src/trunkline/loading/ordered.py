@@ -1,9 +1,10 @@
-"""Tables for components too large to solve exactly: one from above, two from below. [derived]
+"""The table of one order of models, and tables that no order beats. [derived]
 
-From above (`OrderedTable`): for one fixed order of the models, the exact best choice of which of
-them to visit and how many tasks each serves. From below: `relaxed_table` keeps only a laminar part
-of the sharing, and charges each model at least its least load. Neither is a plan for the true
-sharing, but no plan beats them.
+`OrderedTable`: for one fixed order, the exact best choice of which models to visit and how many
+tasks each serves. Where one order is best for every subset (`consecutive`), it is exact altogether.
+
+`relaxed_table` keeps only a laminar part of the sharing, or charges each model at least its least
+load, whichever says more. Neither is a plan for the true sharing, but no plan beats them.
 """
 
 from __future__ import annotations
@@ -67,37 +68,6 @@ class OrderedTable:
             if k:
                 i = int((self._last[:i, k] + self._after[:i, i]).argmin())
         return visits[::-1]
-
-
-class BestOf:
-    """The entrywise least of several tables for the same models."""
-
-    def __init__(self, tables: Sequence[OrderedTable]) -> None:
-        self._tables = tables
-        most = max(one.table.size for one in tables)
-        padded = np.full((len(tables), most), np.inf)
-        for row, one in zip(padded, tables, strict=True):
-            row[: one.table.size] = one.table
-        self._best = padded.argmin(axis=0)
-        self.table: Table = padded.min(axis=0)
-
-    def visits(self, k: int) -> list[Visit]:
-        """The visits, in order, that serve k tasks in `table[k]` seconds."""
-        return self._tables[int(self._best[k])].visits(k)
-
-
-def nearest_order(
-    start: int, models: Sequence[int], library: ModelLibrary, loading: Link
-) -> list[int]:
-    """The models from the one at position `start`, each followed by the one that then loads in the
-    least time (the first such in `models`)."""
-    left = list(models)
-    order = [left.pop(start)]
-    while left:
-        previous = order[-1]
-        order.append(min(left, key=lambda i: loading.seconds(library.missing_bytes(i, previous))))
-        left.remove(order[-1])
-    return order
 
 
 def relaxed_table(

@@ -14,13 +14,21 @@ from functools import cached_property
 from typing import Protocol
 
 from trunkline.library import Component
-from trunkline.loading.ordered import relaxed_table
+from trunkline.links import Link
+from trunkline.loading.consecutive import consecutive_order
+from trunkline.loading.ordered import OrderedTable, relaxed_table
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.scattered import Path, Scattered, Split
 from trunkline.loading.service import Service, Table
 from trunkline.loading.subsets import SubsetTable, fits
 from trunkline.loading.tables import Fold
 from trunkline.loading.trie import TrieTable, Visit
+
+MAX_LINE = 300
+"""Orders are looked for among so many models at most."""
+
+MAX_LINE_STEPS = 1 << 28
+"""And only where planning along them takes so many additions at most (about a second)."""
 
 
 class _Solved(Protocol):
@@ -80,6 +88,25 @@ class Parts:
         return Fold(tables, service.limit_s).table.size - 1
 
 
+def line_of(component: Component, service: Service, loading: Link) -> list[int] | None:
+    """The one order of a component's models that is best for every subset, if there is one.
+
+    It exists where every block's models stand together in it (`consecutive`). With an overhead a
+    visit to a model whose blocks another one holds is free after that one only, so then no model
+    may be inside another (equal ones may, they stand together).
+    """
+    models = component.models
+    tasks = sum(service.tables[i].size - 1 for i in models)
+    if len(models) > MAX_LINE or len(models) ** 2 * tasks > MAX_LINE_STEPS:
+        return None
+    sets = [frozenset(group.models) for group in component.groups]
+    if loading.overhead_s > 0:
+        held = {i: frozenset(n for n, members in enumerate(sets) if i in members) for i in models}
+        if any(held[i] < held[j] for i in models for j in models):
+            return None
+    return consecutive_order(models, sets)
+
+
 def _asked(component: Component, service: Service) -> Iterable[Component]:
     """The component, or what is left of it when only models with tasks in reach count."""
     asked = [i for i in component.models if service.tables[i].size > 1]
@@ -95,6 +122,8 @@ def _solve(problem: LoadingProblem, component: Component, service: Service) -> _
     tables, library, loading = service.tables, problem.library, problem.loading
     if component.trie is not None:
         return TrieTable(component.trie, tables, loading, service.limit_s)
+    if (order := line_of(component, service, loading)) is not None:
+        return OrderedTable(order, tables, library, loading, service.limit_s)
     if fits([tables[i].size - 1 for i in component.models]):
         return SubsetTable(component.models, tables, library, loading, service.limit_s)
     return None
