@@ -32,7 +32,6 @@ from trunkline.experiments.variants import NETWORKS, layer_bytes
 from trunkline.library import Model, ModelLibrary
 from trunkline.links import Link, Stage
 from trunkline.loading import LoadingModel, LoadingProblem
-from trunkline.loading.ordered import nearest_order
 from trunkline.loading.schedule import batches_of
 from trunkline.loading.service import Reading, service_of
 
@@ -118,7 +117,10 @@ def _all_work_s(problem: LoadingProblem) -> float:
     """Seconds to serve every task that can be served, along a nearest-neighbour order."""
     service = service_of(problem, Reading())
     asked = [i for i, table in enumerate(service.tables) if table.size > 1]
-    order = nearest_order(0, asked, problem.library, problem.loading)
+    order = [asked.pop(0)]
+    while asked:
+        missing = [problem.library.missing_bytes(i, order[-1]) for i in asked]
+        order.append(asked.pop(missing.index(min(missing))))
     visits = [(i, service.tables[i].size - 1) for i in order]
     return batches_of(problem, service, visits)[-1].finish_s
 
