@@ -108,7 +108,7 @@ class Store:
 
     def remove(self, name: str) -> None:
         """Forget a model; its blocks stay until `gc` (NotInStoreError if it is not there)."""
-        with self._layout.index_lock():
+        with self._layout.adding(), self._layout.index_lock():
             entries = self._layout.read_index()
             kept = [entry for entry in entries if ref_name(entry) != name]
             if len(kept) == len(entries):
@@ -123,6 +123,7 @@ class Store:
             wait_s: how long to wait for running imports, whose blobs have no name yet.
 
         Raises:
+            InputError: `wait_s` is negative, or no number.
             StoreBusyError: an import is still running.
             StoreError: a manifest is corrupt, so that nobody can tell what it names.
         """
