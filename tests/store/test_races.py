@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from trunkline.errors import StoreBusyError
 from trunkline.store import Store, Tensors
 from trunkline.store.layout import Layout
 
@@ -79,3 +80,19 @@ def test_an_import_that_starts_clears_no_temporary_in_use(
     store.remove("a")
     assert store.names() == []
     assert Store.open(store.path.parent / "second", create=True).names() == []
+
+
+def test_gc_keeps_away_from_a_verification(store: Store, layered: Callable[..., Tensors]) -> None:
+    """While blobs are verified none is removed, so that a blob reported missing is missing."""
+    store.add("a", layered(1))
+    store.remove("a")
+    refused = []
+
+    def progress(done: int, total: int) -> None:
+        with pytest.raises(StoreBusyError, match="verification") as busy:
+            store.gc(wait_s=0)
+        refused.append(busy)
+
+    assert store.verify(progress=progress).ok
+    assert refused
+    assert store.gc().blobs > 0

@@ -188,7 +188,7 @@ def test_verify_says_which_models_a_bad_blob_breaks(
         path.write_bytes(content[:-1] + (b"" if damage == "cut" else bytes([content[-1] ^ 1])))
     report = Store.open(store.path).verify()
     (problem,) = report.problems
-    assert (problem.digest, problem.models) == (block.digest, ("a", "b"))
+    assert (problem.place, problem.models) == (block.digest, ("a", "b"))
     assert not report.ok
     assert store.verify(["c"]).ok
     assert not store.verify(["c", "b"]).ok
@@ -211,7 +211,7 @@ def test_verify_reads_manifests_and_unnamed_blobs(
     victim.write_bytes(victim.read_bytes() + b"x")
     digest = store.model("a").digest
     store.blob_path(digest).write_bytes(b"{}")
-    found = {one.digest: one.models for one in Store.open(store.path).verify().problems}
+    found = {one.place: one.models for one in Store.open(store.path).verify().problems}
     assert found == {f"sha256:{victim.name}": (), digest: ("a",)}
 
 

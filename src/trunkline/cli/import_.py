@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import StoreOption, open_store
-from trunkline.cli.output import console, print_json, size
+from trunkline.cli.output import console, print_json, say, size, visible
 from trunkline.cli.progress import progress_bar
+from trunkline.units import count, shorten
 
 if TYPE_CHECKING:
     from trunkline.store import ImportReport, Source
@@ -107,24 +108,22 @@ def _as_document(report: ImportReport) -> dict[str, Any]:
 
 def _print(report: ImportReport) -> None:
     out = console()
-
-    def say(text: str) -> None:
-        out.print(text, markup=False, highlight=False)
-
     if report.unchanged:
-        say(f"{report.name}: the store holds this very model already; nothing to do")
+        say(out, f"{report.name}: the store holds this very model already; nothing to do")
     else:
         how = "replaced" if report.replaced else "imported"
         say(
-            f"{report.name}: {how} {size(report.bytes_in)} in {report.blocks} blocks, of which "
-            f"{size(report.bytes_new)} in {report.blocks_new} blocks are new "
-            f"({report.seconds:.2f} s)"
+            out,
+            f"{report.name}: {how} {size(report.bytes_in)} in {count(report.blocks, 'block')}; "
+            f"new: {size(report.bytes_new)} in {count(report.blocks_new, 'block')} "
+            f"({report.seconds:.2f} s)",
         )
     most = sorted(report.shared.items(), key=lambda item: (-item[1], item[0]))
-    for other, count in most[:MOST_SHARED]:
-        share = f" ({count / report.bytes_in:.0%})" if report.bytes_in else ""
-        say(f"  shares {size(count)}{share} with {other}")
+    for other, common in most[:MOST_SHARED]:
+        share = f" ({common / report.bytes_in:.0%})" if report.bytes_in else ""
+        say(out, f"shares {size(common)}{share} with {visible(shorten(other))}", indent=2)
     if len(most) > MOST_SHARED:
-        say(f"  and something with {len(most) - MOST_SHARED} more models")
+        more = count(len(most) - MOST_SHARED, "more model")
+        say(out, f"and something with {more}", indent=2)
     for note in report.notes:
-        say(f"  note: {note}")
+        say(out, f"note: {visible(note)}", indent=2)
