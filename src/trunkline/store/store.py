@@ -179,7 +179,7 @@ def check_model_name(name: str) -> None:
         return
     tidy = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:128] or "model"
     raise InputError(
-        f"model name {name!r:.200}: up to 128 letters, digits, '.', '_' and '-', the first a "
+        f"model name {shorten(name)!r}: up to 128 letters, digits, '.', '_' and '-', the first a "
         f"letter or a digit; try {tidy!r}"
     )
 
