@@ -14,6 +14,8 @@ from trunkline.cli.progress import progress_bar
 from trunkline.units import count, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from trunkline.store import ImportReport, Source
 
 MOST_SHARED = 8
@@ -35,7 +37,8 @@ def import_(
     factory: Annotated[
         str | None,
         typer.Option(
-            help="What builds the model: package.module:callable, the current folder importable."
+            help="What builds the model: package.module:callable, looked for in the current folder "
+            "first. It is run, now and whenever the model is: name only code that you trust."
         ),
     ] = None,
     kwargs: Annotated[
@@ -67,10 +70,34 @@ def import_(
             report = opened.add(chosen, source, replace=replace, progress=progress)
     finally:
         source.close()
+    notes = (*report.notes, *_advice(source))
     if as_json:
-        print_json(_as_document(report))
+        print_json(_as_document(report, notes))
     else:
-        _print(report)
+        _print(report, notes)
+
+
+def _advice(source: Source) -> Iterator[str]:
+    """What else the model needs before it can be run; a factory named here is trusted from now."""
+    from trunkline.store.trust import remember
+
+    if source.architecture is None:
+        yield (
+            "it can be stored, shown and planned for, but not run, since nothing says how it is "
+            "built: import it again with --factory package.module:callable, "
+            "--input 3,32,32:float32 and --replace"
+        )
+        return
+    if source.input is None:
+        yield (
+            "it cannot be profiled and run, since nothing says what it takes: import it again with "
+            "--input 3,32,32:float32 (an input's shape and type, without the batch) and --replace"
+        )
+    if problem := remember(source.architecture):
+        yield (
+            f"its factory could not be noted as trusted ({problem}); running it will ask for "
+            f"`trunkline trust {source.architecture.factory}`"
+        )
 
 
 def _source(weights: Path, factory: str | None, kwargs: str | None, given: str | None) -> Source:
@@ -91,7 +118,7 @@ def _source(weights: Path, factory: str | None, kwargs: str | None, given: str |
     return open_factory(factory, weights, arguments, described)
 
 
-def _as_document(report: ImportReport) -> dict[str, Any]:
+def _as_document(report: ImportReport, notes: Sequence[str]) -> dict[str, Any]:
     return {
         "name": report.name,
         "bytes_in": report.bytes_in,
@@ -102,11 +129,11 @@ def _as_document(report: ImportReport) -> dict[str, Any]:
         "seconds": report.seconds,
         "unchanged": report.unchanged,
         "replaced": report.replaced,
-        "notes": list(report.notes),
+        "notes": list(notes),
     }
 
 
-def _print(report: ImportReport) -> None:
+def _print(report: ImportReport, notes: Sequence[str]) -> None:
     out = console()
     if report.unchanged:
         say(out, f"{report.name}: the store holds this very model already; nothing to do")
@@ -125,5 +152,5 @@ def _print(report: ImportReport) -> None:
     if len(most) > MOST_SHARED:
         more = count(len(most) - MOST_SHARED, "more model")
         say(out, f"and something with {more}", indent=2)
-    for note in report.notes:
+    for note in notes:
         say(out, f"note: {visible(note)}", indent=2)

@@ -100,7 +100,7 @@ class Store:
         replace: bool = False,
         progress: Progress | None = None,
     ) -> ImportReport:
-        """Import a model.
+        """Import a model. (A factory among what is imported is not run, and not trusted by it.)
 
         Args:
             name: up to 128 letters, digits, `.`, `_`, `-`, the first a letter or digit.
