@@ -12,6 +12,7 @@ import pytest
 from trunkline.errors import InputError, StoreError
 from trunkline.store import Store, Tensors, library_of
 from trunkline.store.digests import digest_of
+from trunkline.store.layout import Layout
 from trunkline.store.manifest import ARTIFACT_TYPE, MANIFEST_TYPE, REF_NAME
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -101,6 +102,25 @@ def test_only_wrong_blobs_go_into_quarantine(store: Store, layered: Callable[...
     }
     assert report.quarantined == ()
     assert store.blob_path(right.digest).exists()
+
+
+def test_a_blob_that_came_back_in_the_meantime_stays(
+    store: Store, layered: Callable[..., Tensors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between what verify finds and the moment it is alone, an import may have mended it."""
+    store.add("a", layered(1))
+    path = store.blob_path(store.model("a").blocks[0].digest)
+    content = path.read_bytes()
+    path.write_bytes(b"short")
+    alone = Layout.alone
+
+    def mended_first(layout: Layout, wait_s: float) -> Any:
+        path.write_bytes(content)
+        return alone(layout, wait_s)
+
+    monkeypatch.setattr(Layout, "alone", mended_first)
+    assert store.verify(quarantine=True).quarantined == ()
+    assert store.verify().ok
 
 
 def test_a_truncated_blob_is_wrong_too(store: Store, layered: Callable[..., Tensors]) -> None:

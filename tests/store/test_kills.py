@@ -145,7 +145,7 @@ def test_gc_beside_an_import(store: Store, weights: Path) -> None:
 
 @pytest.mark.slow
 def test_gc_again_and_again_beside_imports(weights: Path, tmp_path: Path) -> None:
-    """Imports of other processes and gc take turns: gc gets its turn, and takes nothing of theirs."""
+    """Imports of other processes and gc take turns: gc gets its turn and takes none of theirs."""
     path = tmp_path / "store"
     store = Store.open(path, create=True)
     store.add("gone", weights)
