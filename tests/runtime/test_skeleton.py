@@ -10,9 +10,9 @@ import torch
 
 from trunkline.errors import ArchitectureError
 from trunkline.runtime import Runtime, state_dict_source
-from trunkline.runtime.build import build_skeleton
 from trunkline.runtime.skeleton import Skeleton
 from trunkline.store import Architecture, Store
+from trunkline.store.building import build_skeleton
 
 CPU = torch.device("cpu")
 

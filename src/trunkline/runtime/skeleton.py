@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 
 from trunkline.errors import ArchitectureError
-from trunkline.runtime.build import build_skeleton
 from trunkline.runtime.dtypes import kind, torch_dtype
 from trunkline.runtime.resident import ResidentBlock, Residents
 from trunkline.runtime.slots import Slot, fill_unstored, find_slots, vacate
 from trunkline.store import Architecture, StoredModel, TensorSpec
+from trunkline.store.building import build_skeleton
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from trunkline.errors import ArchitectureError
-from trunkline.runtime.build import build_real
 from trunkline.runtime.resident import ResidentBlock
 from trunkline.store import Architecture
+from trunkline.store.building import build_real
 
 _OWN = ("_parameters", "_buffers", "_modules")
 
