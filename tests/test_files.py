@@ -26,10 +26,14 @@ def test_a_document_replaces_the_old_one(tmp_path: Path) -> None:
 
 
 def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
-    """As the umask says, and not those of a private temporary file."""
+    """As the umask says, also where the writer makes a private file, as safetensors does."""
     (tmp_path / "usual").write_text("")
     write_json(tmp_path / "x.json", [])
-    assert (tmp_path / "x.json").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    with replacing(tmp_path / "x.bin") as temporary:
+        temporary.unlink()
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    for name in ("x.json", "x.bin"):
+        assert (tmp_path / name).stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])

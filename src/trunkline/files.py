@@ -36,10 +36,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         target = Path(os.path.realpath(path))
         temporary = target.parent / f".trunkline-{secrets.token_hex(8)}{target.suffix}"
         try:
+            temporary.touch(exist_ok=False)
+            mode = (target if target.exists() else temporary).stat().st_mode
             yield temporary
             _sync(temporary)
-            with suppress(FileNotFoundError):
-                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            temporary.chmod(stat.S_IMODE(mode))  # some writers make private files
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)

@@ -76,6 +76,7 @@ def plain_table(title: str, *columns: str, left: Iterable[str] = ()) -> Table:
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),
+        min_width=len(title),  # or the title would be broken
     )
     for name in columns:
         if name in left:
