@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trunkline.cli.output import as_is, seconds, size
+from trunkline.cli.output import as_is, plain_table, seconds, size
 from trunkline.cli.output import say as wrapped
 from trunkline.units import count
 
@@ -58,8 +58,6 @@ def welcome(out: Console, folder: Folder, settings: Settings) -> None:
 
 def accuracy(out: Console, folder: Folder, study: Study) -> None:
     """The table and the picture of accuracy against frozen depth."""
-    from rich.table import Table
-
     from trunkline.experiments.accuracy import draw_accuracy, points, shared_bytes
 
     say(
@@ -73,14 +71,11 @@ def accuracy(out: Console, folder: Folder, study: Study) -> None:
     lines = points(study)
     depths = sorted({variant.frozen for variant in study.variants})
     seeds = len({variant.seed for variant in study.variants})
-    table = Table(
-        title="held-out accuracy [%] by frozen layers (of 13)",
-        title_justify="left",
-        padding=(0, 0, 0, 1),
+    table = plain_table(
+        "held-out accuracy [%] by frozen layers (of 13)",
+        *("task", *map(str, depths)),
+        left=("task",),
     )
-    table.add_column("task")
-    for depth in depths:
-        table.add_column(str(depth), justify="right")
     for task, line in lines.items():
         table.add_row(task.meaning, *(f"{100 * point.mean:.1f}" for point in line))
     table.add_section()
@@ -259,25 +254,27 @@ def explain(out: Console, outcomes: Sequence[Outcome], settings: Settings) -> No
 def farewell(out: Console, folder: Folder, settings: Settings, cold: bool) -> None:
     """What is left to look at, and the commands that give the columns of the table again."""
     out.print("\n[bold]Look at[/bold]", highlight=False)
-    for name, what in (
-        ("timelines", f"when what was loaded and computed{' (-cold: from the disk)' * cold}"),
-        ("sharing", "which models share which bytes"),
-        ("accuracy", "what sharing costs in accuracy"),
-    ):
-        as_is(out, f"    {folder / name}.png  {what}")
-    as_is(out, f"    {folder / 'trace-partial.json'}  the same in https://ui.perfetto.dev")
+    files = {
+        "timelines.png": "what was done when" + " (-cold: from the disk)" * cold,
+        "trace-partial.json": "the same in https://ui.perfetto.dev",
+        "sharing.png": "which models share which bytes",
+        "accuracy.png": "what sharing costs in accuracy",
+    }
+    wide = max(len(str(folder / name)) for name in files)
+    for name, what in files.items():
+        as_is(out, f"    {folder / name!s:{wide}}  {what}")
     out.print("[bold]Try the columns of the table again, one by one[/bold]", highlight=False)
-    for command in commands(folder, settings, cold):
-        as_is(out, f"    {command}")
+    for line in "\n".join(commands(folder, settings, cold)).splitlines():
+        as_is(out, f"    {line}")
 
 
 def commands(folder: Folder, settings: Settings, cold: bool) -> list[str]:
-    """Lines for a shell: each column of the table, in its order."""
+    """For a shell: each column of the table, in its order; a backslash ends a line that goes on."""
     import torch
 
     same = f"--threads {torch.get_num_threads()} --margin {settings.margin:g}"  # as in the demo
     lines = [f"export TRUNKLINE_STORE={shlex.quote(str(folder.store))}"]
-    for end, option in (("", ""), ("-cold", " --cache cold"))[: 1 + cold]:
+    for end, option in (("", ""), ("-cold", " \\\n  --cache cold"))[: 1 + cold]:
         problem = shlex.quote(str(folder / f"problem{end}.json"))
         for method in (" -m independent", ""):
             lines.append(f"trunkline run {problem} {same}{option}{method}")
