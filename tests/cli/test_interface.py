@@ -313,6 +313,25 @@ def test_what_cannot_be_read_is_named(run: Run, words: list[str], message: str) 
     assert "$" not in err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["plan", "problem.json", "-m", "m" * 9000],
+        ["show", "p" * 9000],
+        ["run", "problem.json", "--inputs", "i" * 9000],
+        ["profile", "--models", "n" * 9000],
+        ["profile", "--batches", "9" * 9000],
+        ["plan", "problem.json", "-o", "o" * 9000],
+    ],
+)
+def test_errors_do_not_repeat_endless_names(run: Run, words: list[str]) -> None:
+    """The line stays one that can be read."""
+    status, out, err = run(*words)
+    assert (status, out) == (2, "")
+    assert "..." in err
+    assert len(err) < 800
+
+
 LINES = [
     ["show"],
     ["show", "problem.json"],

@@ -32,6 +32,7 @@ from trunkline.cli import (
     verify,
 )
 from trunkline.errors import InputError, TrunklineError
+from trunkline.units import shorten
 
 KEPT = {
     "import": "blocks that were written stay, and the same import goes on from there",
@@ -128,6 +129,8 @@ def _refuse_empty(given: Sequence[str]) -> None:
 
 
 def _fail(message: str) -> None:
-    """One line on standard error and exit status 2."""
-    sys.stderr.write(f"trunkline: {' '.join(message.splitlines())}\n")
+    """One line on standard error and exit status 2; words without end lose their middle."""
+    line = " ".join(message.splitlines())
+    line = re.sub(r"\S{300,}", lambda found: shorten(found[0], 120), line)
+    sys.stderr.write(f"trunkline: {line}\n")
     sys.exit(2)
