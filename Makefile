@@ -43,7 +43,7 @@ results: setup ## measure what the documentation shows (benchmarks, demo) anew, 
 	@$(RUN) -m trunkline demo > docs/results/demo.txt
 	@mkdir -p docs/pictures
 	@cp demo/accuracy.png demo/sharing.png demo/timelines.png demo/timelines-cold.png docs/pictures/
-	@$(RUN) tools/readme.py
+	@$(RUN) tools/readme.py run
 
 docs: setup ## the documentation, into docs/_build/html
 	@$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -25,8 +25,10 @@ class DocumentError(TrunklineError, ValueError):
         self.path = path
         self.problem = problem
         self.source = source
-        where = f"{source}: " if source else ""
-        super().__init__(f"{where}{path}: {problem}")
+        whole = source and path == "$"  # the file's name says it already
+        super().__init__(
+            ": ".join(part for part in (source, "" if whole else path, problem) if part)
+        )
 
 
 class PlanningError(TrunklineError):

@@ -9,13 +9,23 @@ import typer
 
 from trunkline.cli.list_ import tell_damaged
 from trunkline.cli.options import StoreOption
-from trunkline.cli.output import as_is, console, plain_table, print_json, say, shown, size
+from trunkline.cli.output import (
+    check_outputs,
+    console,
+    plain_table,
+    print_json,
+    say,
+    shown,
+    size,
+    write_files,
+)
 from trunkline.units import count, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.console import Console
+    from rich.table import Table
     from rich.tree import Tree
 
     from trunkline.library import Component, ModelLibrary
@@ -34,20 +44,22 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Show which models share which bytes: components, tries, and the sharing matrix."""
+    check_outputs({"--picture": picture}, [document])
     library, damaged = _library(document, store)
-    if picture:
-        from trunkline.pictures import draw_sharing
-
-        draw_sharing(picture, library)
-    if as_json:
+    out = None if as_json else console()
+    if out is None:
         left_out = {name: str(error) for name, error in damaged.items()}
         print_json(_as_document(library) | {"damaged": left_out})
-        return
-    out = console()
-    _print(library, out)
-    tell_damaged(out, damaged)
-    if picture:
-        as_is(out, f"picture: {picture}")
+    else:
+        _print(library, out)
+        tell_damaged(out, damaged)
+    write_files(out, [("picture", picture, lambda path: _draw(path, library))])
+
+
+def _draw(path: Path, library: ModelLibrary) -> None:
+    from trunkline.pictures import draw_sharing
+
+    draw_sharing(path, library)
 
 
 def _library(
@@ -146,8 +158,8 @@ def _tree(library: ModelLibrary, component: Component) -> Tree:
     return root
 
 
-def _matrix(library: ModelLibrary) -> Any:
-    numbers = [str(i + 1) for i in range(len(library))]
+def _matrix(library: ModelLibrary) -> Table:
+    numbers = (str(i + 1) for i in range(len(library)))
     table = plain_table("bytes in common [MB]", "", *numbers, left=("",))
     for i, model in enumerate(library):
         row = (f"{value / 1e6:.3g}" for value in library.sharing_matrix[i])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trunkline.errors import InputError
 from trunkline.loading import Task
 from trunkline.radio import (
     dbm_per_hz,
@@ -20,6 +21,15 @@ from trunkline.radio import (
     rayleigh_power,
     spectral_efficiency,
 )
+
+RANGES = {
+    "radius_m": (1.0, 1e9),
+    "power_w_per_hz": (0.0, 1e6),
+    "noise_dbm_per_hz": (-1000.0, 1000.0),
+    "path_loss_exponent": (0.0, 10.0),
+    "bandwidth_hz": (0.0, 1e18),
+}
+"""What the numbers of a cell may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,9 @@ class Cell:
         noise_dbm_per_hz: N0, spectral density of the noise.
         path_loss_exponent: alpha.
         bandwidth_hz: B, what the users of a batch divide among them.
+
+    Raises:
+        InputError: a value that is not finite, or out of all physical proportion.
     """
 
     radius_m: float = 250.0
@@ -39,6 +52,14 @@ class Cell:
     noise_dbm_per_hz: float = -174.0
     path_loss_exponent: float = 4.0
     bandwidth_hz: float = 200e6
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise InputError(
+                    f"{name}: a number of at least {least:g} and at most {most:g}, got {value:g}"
+                )
 
     def draw_links(self, users: int, rng: np.random.Generator) -> list[float]:
         """R = log2(1 + P h d^-alpha / N0) of `users` users drawn at random, in bit/s/Hz."""
