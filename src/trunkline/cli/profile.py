@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from trunkline.runtime.profile import ComputingFit, LoadingFit, Profile
 
+MOST_NOTES = 12
+"""So many notes are printed."""
+
 SIZES_A_LINE = 6
 """So many batch sizes are printed beside one another."""
 
@@ -130,8 +133,11 @@ def _print(found: Profile, out: Console) -> None:
         f"batches: up to {count(found.largest_batch, 'task')}, weights and activations within "
         f"{size(found.memory_bytes)}",
     )
-    for one_note in found.notes:
+    for one_note in found.notes[:MOST_NOTES]:
         say(out, f"note: {one_note}")
+    if len(found.notes) > MOST_NOTES:
+        more = count(len(found.notes) - MOST_NOTES, "more note")
+        say(out, f"{more}: all are in the document (--output, --json)")
 
 
 def _print_batches(one: ComputingFit, out: Console) -> None:
