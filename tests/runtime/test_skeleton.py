@@ -74,8 +74,8 @@ def test_variants_share_a_skeleton(store: Store, add: Any) -> None:
     ("change", "message"),
     [
         ({"8.bias": torch.zeros(6)}, r"'8.bias' has the shape \[6\], .* needs \[5\]"),
-        ({"8.bias": torch.zeros(5, dtype=torch.int32)}, "'8.bias' is I32, .* needs torch.float32"),
-        ({"1.num_batches_tracked": torch.tensor(1.0)}, "is F32, .* needs torch.int64"),
+        ({"8.bias": torch.zeros(5, dtype=torch.int32)}, "'8.bias' is I32, .* needs F32"),
+        ({"1.num_batches_tracked": torch.tensor(1.0)}, "is F32, .* needs I64"),
         ({"8.bias": None}, "has no tensor '8.bias', which .*conv.* needs"),
         ({"9.weight": torch.zeros(1)}, "has a tensor '9.weight', for which .* has no place"),
     ],
