@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -50,9 +51,12 @@ FROM_DISK = {
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    """The quick demo in a process of its own, from a folder."""
+    """The quick demo in a process of its own, from a folder, on a terminal of 80 columns."""
     command = [sys.executable, "-m", "trunkline", "demo", "--quick"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder)
+    narrow = {**os.environ, "COLUMNS": "80"}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, cwd=folder, env=narrow
+    )
 
 
 @pytest.fixture(scope="module")

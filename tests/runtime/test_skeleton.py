@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,19 +173,6 @@ def test_architectures_that_cannot_be_built(architecture: Architecture, message:
     """Each is an ArchitectureError that says what is wrong with it."""
     with pytest.raises(ArchitectureError, match=message):
         build_skeleton(architecture)
-
-
-def test_the_working_directory_is_importable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A factory in a file of the working directory is found, as with `python -m`."""
-    (tmp_path / "my_own_nets.py").write_text(
-        "from torch import nn\ndef net():\n    return nn.Linear(1, 1)\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", [p for p in __import__("sys").path if p])
-    module = build_skeleton(Architecture("factory", factory="my_own_nets:net"))
-    assert isinstance(module, torch.nn.Linear)
 
 
 def test_transformers_missing(monkeypatch: pytest.MonkeyPatch) -> None:
