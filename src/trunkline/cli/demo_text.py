@@ -181,7 +181,7 @@ def result(out: Console, comparisons: Sequence[Comparison], outcomes: Sequence[O
     from rich.table import Table
 
     users = len(comparisons[0].problem.tasks)
-    table = Table(title=f"{users} requests", title_justify="left", pad_edge=False)
+    table = Table(title=f"{users} requests", title_justify="left")
     table.add_column("")
     for comparison in comparisons:
         place = "page cache" if comparison.cache == "warm" else "disk"
@@ -199,9 +199,9 @@ def result(out: Console, comparisons: Sequence[Comparison], outcomes: Sequence[O
     table.add_section()
     row("load time, predicted", *(seconds(sum(b.load_s for b in o.plan.batches)) for o in outcomes))
     row("load time, measured", *(seconds(one.report.load_s) for one in outcomes))
-    row("load + compute, predicted", *(seconds(_busy(one)) for one in outcomes))
+    row("load+compute, predicted", *(seconds(_busy(one)) for one in outcomes))
     row(
-        "load + compute, measured",
+        "load+compute, measured",
         *(seconds(o.report.load_s + o.report.compute_s) for o in outcomes),
     )
     row("finish, predicted", *(seconds(one.plan.finish_s) for one in outcomes))
