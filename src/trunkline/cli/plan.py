@@ -27,7 +27,7 @@ def plan(
     ] = "sum",
     slot_s: Annotated[
         float | None,
-        typer.Option(help="Slot length in seconds, for greedy (default: none) and paper (0.01)."),
+        typer.Option(help="Slot length in seconds: paper (0.01), greedy, independent (none)."),
     ] = None,
     variant: Annotated[
         Literal["printed", "corrected"] | None,
