@@ -23,6 +23,7 @@ from trunkline.cli import (
     problem,
     profile,
     remove,
+    reproduce,
     run,
     show,
     verify,
@@ -51,6 +52,7 @@ app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
+app.command("reproduce")(reproduce.reproduce)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

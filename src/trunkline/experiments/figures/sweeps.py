@@ -1,0 +1,224 @@
+"""Figures of served ratios over a sweep: the common part of Figs. 6, 7 and 8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import msgspec
+import numpy as np
+
+from trunkline.experiments.cells import Cell, Estimate, Results, Scene, estimate
+from trunkline.experiments.figures.base import Claim, Job, Made, write_csv
+from trunkline.experiments.lines import OPTIMAL, READINGS, Line, Reading
+from trunkline.experiments.preset import Preset
+from trunkline.experiments.scenario import Sharing
+from trunkline.loading.service import Upload
+from trunkline.pictures.curves import Chart, Curve, draw_curves
+
+AXES = {
+    "bandwidth_hz": ("B [MHz]", 1e-6),
+    "tasks": ("K", 1.0),
+    "deadline_s": ("deadline [ms]", 1e3),
+    "share": ("theta [%]", 100.0),
+}
+"""The coordinates of a sweep: the name of the axis, and what a value is multiplied by."""
+
+UPLOADS: tuple[tuple[Upload, str], ...] = (
+    ("max", "upload as printed in (16), (23)"),
+    ("sum", "upload as in (11)"),
+)
+"""The rows of charts of a figure."""
+
+COLOURS = ("#1f77b4", "#9467bd", "#e07b39", "#3a9d5d", "#222222", "#8c564b", "#d62728", "#7f7f7f")
+"""Colours of algorithms, in the order in which their names first come."""
+
+HEADER = (
+    "figure", "sharing", "coordinate", "value", "algorithm", "upload", "clock", "realisations",
+    "served_ratio", "half_width_95", "proven_share", "median_solve_ms",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One letter of a figure: a case, the coordinate that is swept, and the lines."""
+
+    letter: str
+    sharing: Sharing
+    coordinate: str
+    lines: Callable[[Upload, Preset], Sequence[Line]]
+
+    def scenes(self, preset: Preset) -> tuple[Scene, ...]:
+        """The scenes along the sweep."""
+        models: int = getattr(preset.models, self.sharing)
+        return tuple(
+            Scene(
+                preset,
+                self.sharing,
+                models,
+                msgspec.structs.replace(preset.point, **{self.coordinate: value}),
+            )
+            for value in getattr(preset.sweeps, self.coordinate)
+        )
+
+
+Role = Callable[[Reading], Line]
+"""A line of the paper's under each reading, such as "Spec, whatever stands for it"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A number of the paper's about one panel: of a line, or of what one line is above another.
+
+    Attributes:
+        letter: the panel.
+        text: what it is.
+        paper: in percent of the tasks.
+        line: the line.
+        above: the line that is subtracted, or None.
+        last: only at the last value of the sweep; else the mean over the sweep.
+    """
+
+    letter: str
+    text: str
+    paper: float
+    line: Role
+    above: Role | None = None
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class SweepFigure:
+    """A figure of curves: four panels, each under both readings of the upload.
+
+    Attributes:
+        number: in the paper.
+        title: what it shows.
+        panels: its letters.
+        reported: the numbers that the paper gives about it, for a preset.
+    """
+
+    number: int
+    title: str
+    panels: tuple[Panel, ...]
+    reported: Callable[[Preset], Sequence[Reported]]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its number."""
+        return str(self.number)
+
+    def cells(self, preset: Preset) -> Iterator[Cell]:
+        """Every line of every panel, along its sweep."""
+        return (cell for _, cell in self._cells(preset))
+
+    def make(self, job: Job, results: Results) -> Made:
+        """Write `figure-N.csv` and `figure-N.png`."""
+        stem = job.folder / f"figure-{self.number}"
+        rows = list(self._rows(job.preset, results))
+        return Made(
+            files=(
+                write_csv(stem.with_suffix(".csv"), HEADER, rows),
+                draw_curves(
+                    stem.with_suffix(".png"), self._charts(job.preset, results), "served ratio"
+                ),
+            ),
+            claims=self._claims(job.preset, results),
+            unproven=unproven(self.cells(job.preset), results),
+        )
+
+    def _cells(self, preset: Preset) -> Iterator[tuple[Panel, Cell]]:
+        for panel in self.panels:
+            for scene in panel.scenes(preset):
+                lines = chain.from_iterable(panel.lines(upload, preset) for upload, _ in UPLOADS)
+                for line in dict.fromkeys(lines):
+                    yield panel, Cell(scene, line)
+
+    def _rows(self, preset: Preset, results: Results) -> Iterator[tuple[object, ...]]:
+        for panel, cell in self._cells(preset):
+            found = estimate(results.ratios(cell))
+            yield (
+                f"{self.number}({panel.letter})",
+                panel.sharing,
+                panel.coordinate,
+                getattr(cell.scene.point, panel.coordinate),
+                cell.line.name,
+                cell.line.upload,
+                cell.line.clock,
+                results.runs,
+                found.mean,
+                found.half,
+                results.proven(cell),
+                1e3 * results.median_s(cell),
+            )
+
+    def _charts(self, preset: Preset, results: Results) -> list[list[Chart]]:
+        """A row of charts for each reading of the upload."""
+        return [
+            [self._chart(preset, results, panel, upload, said) for panel in self.panels]
+            for upload, said in UPLOADS
+        ]
+
+    def _chart(
+        self, preset: Preset, results: Results, panel: Panel, upload: Upload, said: str
+    ) -> Chart:
+        label, scale = AXES[panel.coordinate]
+        lines = panel.lines(upload, preset)
+        colour = dict(zip(dict.fromkeys(line.name for line in lines), COLOURS, strict=False))
+        curves = []
+        for line in lines:
+            found = [estimate(results.ratios(Cell(s, line))) for s in panel.scenes(preset)]
+            curves.append(
+                Curve(
+                    f"{line.name}, {line.clock}",
+                    [scale * value for value in getattr(preset.sweeps, panel.coordinate)],
+                    [one.mean for one in found],
+                    [one.half for one in found],
+                    colour.get(line.name, COLOURS[-1]),
+                    dashed=line.clock == "slots",
+                )
+            )
+        return Chart(f"({panel.letter}) {panel.sharing}, {said}", label, curves)
+
+    def _claims(self, preset: Preset, results: Results) -> list[Claim]:
+        panels = {panel.letter: panel for panel in self.panels}
+        return [
+            Claim(
+                f"{self.number}({one.letter})",
+                one.text,
+                "points",
+                one.paper,
+                {
+                    reading: measured(one, panels[one.letter].scenes(preset), reading, results)
+                    for reading in READINGS
+                },
+            )
+            for one in self.reported(preset)
+        ]
+
+
+def measured(
+    one: Reported, scenes: Sequence[Scene], reading: Reading, results: Results
+) -> Estimate:
+    """Our value of a reported number under a reading, in percent of the tasks."""
+    samples = np.zeros(results.runs)
+    chosen = scenes[-1:] if one.last else scenes
+    for scene in chosen:
+        samples += results.ratios(Cell(scene, one.line(reading)))
+        if one.above is not None:
+            samples -= results.ratios(Cell(scene, one.above(reading)))
+    return estimate(100.0 * samples / len(chosen))
+
+
+def unproven(cells: Iterable[Cell], results: Results) -> dict[str, float]:
+    """For each line called optimal with plans that are not proven so, the greatest share of such
+    realisations over the scenes."""
+    shares: dict[str, float] = {}
+    for cell in cells:
+        if cell.line.name.startswith(OPTIMAL):
+            share = 1.0 - results.proven(cell)
+            key = f"{cell.line.name}, {cell.scene.sharing} case, upload {cell.line.upload}"
+            shares[key] = max(share, shares.get(key, 0.0))
+    return {key: share for key, share in shares.items() if share > 0}
