@@ -29,11 +29,13 @@ class BarChart:
     logarithmic: bool = False
 
 
-def draw_bars(path: str | Path, charts: Sequence[BarChart]) -> Path:
-    """Draw charts side by side. Returns the path written (InputError if it cannot be)."""
-    longest = max(len(chart.names) for chart in charts)
-    figure = new_figure(max(3.2, 0.62 * longest + 1.2) * len(charts), 3.6)
-    for ax, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
+def draw_bars(path: str | Path, rows: Sequence[Sequence[BarChart]]) -> Path:
+    """Draw rows of as many charts each. Returns the path written (InputError if it cannot be)."""
+    longest = max(len(chart.names) for row in rows for chart in row)
+    columns = len(rows[0])
+    figure = new_figure(max(3.2, 0.62 * longest + 1.2) * columns, 3.6 * len(rows))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for ax, chart in zip(grid.flat, (one for row in rows for one in row), strict=True):
         bottom = [0.0] * len(chart.names)
         for (name, colour), heights in chart.layers.items():
             bars = ax.bar(range(len(heights)), heights, bottom=bottom, color=colour, label=name)

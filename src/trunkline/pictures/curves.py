@@ -27,11 +27,12 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A small chart: its title, the name of its x axis, its curves."""
+    """A small chart: its title, the name of its x axis, its curves, where its x axis is marked."""
 
     title: str
     x_label: str
     curves: Sequence[Curve]
+    ticks: Sequence[float] = ()
 
 
 def draw_curves(path: str | Path, rows: Sequence[Sequence[Chart]], y_label: str) -> Path:
@@ -41,7 +42,8 @@ def draw_curves(path: str | Path, rows: Sequence[Sequence[Chart]], y_label: str)
         InputError: the picture cannot be written.
     """
     columns = max(len(row) for row in rows)
-    figure = new_figure(3.3 * columns + 0.4, 2.75 * len(rows) + 1.1)
+    width = 3.3 * columns if columns > 1 else 5.0
+    figure = new_figure(width + 0.4, 2.75 * len(rows) + 1.1)
     grid = figure.subplots(len(rows), columns, sharey=True, squeeze=False)
     labels: dict[str, Any] = {}
     for row, axes in zip(rows, grid, strict=True):
@@ -54,7 +56,7 @@ def draw_curves(path: str | Path, rows: Sequence[Sequence[Chart]], y_label: str)
         list(labels.values()),
         list(labels),
         loc="outside lower center",
-        ncols=min(len(labels), 4 if columns > 2 else 3),
+        ncols=columns,
         fontsize=8,
         frameon=False,
     )
@@ -79,6 +81,8 @@ def _draw_chart(ax: Axes, chart: Chart) -> dict[str, Any]:
             elinewidth=0.8,
         )
     ax.set_title(plain(chart.title), fontsize=9, loc="left")
+    if chart.ticks:
+        ax.set_xticks(chart.ticks, [f"{tick:g}" for tick in chart.ticks])
     ax.set_xlabel(plain(chart.x_label), fontsize=9)
     ax.tick_params(labelsize=8)
     ax.grid(alpha=0.3)

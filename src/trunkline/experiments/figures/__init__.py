@@ -9,6 +9,7 @@ from trunkline.experiments.figures.figure6 import FIGURE_6
 from trunkline.experiments.figures.figure7 import FIGURE_7
 from trunkline.experiments.figures.figure8 import FIGURE_8
 from trunkline.experiments.figures.figure9 import FIGURE_9
+from trunkline.experiments.figures.rates import RATES_FIGURE
 from trunkline.experiments.figures.sensitivity import SENSITIVITY
 
 __all__ = ["FIGURES", "Claim", "Figure", "Job", "Made"]
@@ -18,6 +19,7 @@ FIGURES: tuple[Figure, ...] = (
     FIGURE_7,
     FIGURE_8,
     FIGURE_9,
+    RATES_FIGURE,
     SENSITIVITY,
     FIGURE_1,
     FIGURE_2,

@@ -51,7 +51,7 @@ class Figure1:
         return Made(
             files=(
                 write_csv(stem.with_suffix(".csv"), HEADER, [_row(one) for one in found]),
-                draw_bars(stem.with_suffix(".png"), _charts(found)),
+                draw_bars(stem.with_suffix(".png"), [_charts(found)]),
             ),
             claims=_claims(found),
         )

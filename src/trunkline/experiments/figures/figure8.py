@@ -1,4 +1,8 @@
-"""Fig. 8: optimal shares of the band against equal sub-channels, over B and K, in both cases."""
+"""Fig. 8: optimal shares of the band against equal sub-channels, over B and K, in both cases.
+
+In slots the lines are PartialLoading Spec (bottom) and Gen (general), in continuous time the
+optimum and Gen.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trunkline.experiments.figures.sweeps import Panel, Reported, Role, SweepFigure
-from trunkline.experiments.lines import Line, Reading, ablation_lines, best, equal, greedy
+from trunkline.experiments.lines import (
+    OPTIMAL,
+    EqualChannels,
+    Line,
+    Reading,
+    ablation_lines,
+    best,
+    equal,
+    greedy,
+)
 from trunkline.experiments.preset import Preset
 from trunkline.loading.service import Upload
 
@@ -42,6 +55,17 @@ def _general(upload: Upload, preset: Preset) -> Sequence[Line]:
     return ablation_lines(upload, preset, bottom=False)
 
 
+def _label(line: Line) -> str:
+    """How the band is divided; the exact line of the general case keeps its name."""
+    if isinstance(line.prepare, EqualChannels):
+        return f"equal sub-channels, r = {line.prepare.channels}"
+    return "optimal shares (12)"
+
+
+def _general_label(line: Line) -> str:
+    return line.name if line.name == OPTIMAL else _label(line)
+
+
 def _reported(preset: Preset) -> list[Reported]:
     found = []
     for letter, gains in GAINS.items():
@@ -58,10 +82,10 @@ FIGURE_8 = SweepFigure(
     8,
     "optimal shares of the band against equal sub-channels",
     (
-        Panel("a", "bottom", "bandwidth_hz", _bottom),
-        Panel("b", "bottom", "tasks", _bottom),
-        Panel("c", "general", "bandwidth_hz", _general),
-        Panel("d", "general", "tasks", _general),
+        Panel("a", "bottom", "bandwidth_hz", _bottom, _label),
+        Panel("b", "bottom", "tasks", _bottom, _label),
+        Panel("c", "general", "bandwidth_hz", _general, _general_label),
+        Panel("d", "general", "tasks", _general, _general_label),
     ),
     _reported,
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 
 from trunkline.experiments.cells import Cell, Estimate, Results, Scene, estimate
 from trunkline.experiments.figures.base import Claim, Job, Made, write_csv
-from trunkline.experiments.figures.sweeps import COLOURS, UPLOADS, Reported, measured, unproven
+from trunkline.experiments.figures.sweeps import COLOURS, UPLOADS, Number, Reported, unproven
 from trunkline.experiments.lines import (
     READINGS,
     Line,
@@ -41,6 +42,10 @@ def small_scene(preset: Preset, sharing: Sharing) -> Scene:
     return Scene(preset, sharing, small.models, point)
 
 
+def _small_scenes(preset: Preset, sharing: Sharing) -> tuple[Scene, ...]:
+    return (small_scene(preset, sharing),)
+
+
 def exhaustive(reading: Reading) -> Line:
     """The exhaustive search over orders of models (`orders`)."""
     return Line("exhaustive", *reading, ExhaustiveOrders())
@@ -59,10 +64,10 @@ def lines(upload: Upload, sharing: Sharing) -> tuple[Line, ...]:
     )
 
 
-REPORTED = (
-    Reported("a", "exhaustive - Spec", 0.0, exhaustive, best),
-    Reported("a", "exhaustive - Gen", 3.7, exhaustive, greedy),
-    Reported("b", "exhaustive - Gen", 4.3, exhaustive, greedy),
+REPORTED: tuple[tuple[Sharing, Reported], ...] = (
+    ("bottom", Reported("a", "exhaustive - Spec", 0.0, exhaustive, best)),
+    ("bottom", Reported("a", "exhaustive - Gen", 3.7, exhaustive, greedy)),
+    ("general", Reported("b", "exhaustive - Gen", 4.3, exhaustive, greedy)),
 )
 
 TIMES = (
@@ -86,6 +91,13 @@ class Figure9:
         """Every line of both panels."""
         return (cell for _, cell in _cells(preset))
 
+    def numbers(self, preset: Preset) -> list[Number]:
+        """The served ratios that the paper reports about it."""
+        return [
+            Number(f"9({one.letter})", one, partial(_small_scenes, sharing=sharing))
+            for sharing, one in REPORTED
+        ]
+
     def make(self, job: Job, results: Results) -> Made:
         """Write `figure-9.csv` and `figure-9.png`."""
         stem = job.folder / "figure-9"
@@ -94,14 +106,13 @@ class Figure9:
                 write_csv(stem.with_suffix(".csv"), HEADER, list(_rows(job.preset, results))),
                 draw_bars(
                     stem.with_suffix(".png"),
-                    [
-                        chart
-                        for letter, sharing in PANELS
-                        for chart in _charts(job.preset, results, letter, sharing)
-                    ],
+                    [_charts(job.preset, results, letter, sharing) for letter, sharing in PANELS],
                 ),
             ),
-            claims=[*_claims(job.preset, results)],
+            claims=[
+                *(one.claim(job.preset, results) for one in self.numbers(job.preset)),
+                *_times(job.preset, results),
+            ],
             unproven=unproven(self.cells(job.preset), results),
         )
 
@@ -144,12 +155,9 @@ def _charts(preset: Preset, results: Results, letter: str, sharing: Sharing) -> 
     ]
 
 
-def _claims(preset: Preset, results: Results) -> Iterator[Claim]:
+def _times(preset: Preset, results: Results) -> Iterator[Claim]:
+    """The reported times beside the medians of ours."""
     scenes = {letter: small_scene(preset, sharing) for letter, sharing in PANELS}
-    for one in REPORTED:
-        scene = (scenes[one.letter],)
-        points = {reading: measured(one, scene, reading, results) for reading in READINGS}
-        yield Claim(f"9({one.letter})", one.text, "points", one.paper, points)
     for letter, text, unit, paper, role, over in TIMES:
         times = {}
         for reading in READINGS:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, cycle
+from operator import attrgetter
 
 import msgspec
 import numpy as np
 
 from trunkline.experiments.cells import Cell, Estimate, Results, Scene, estimate
 from trunkline.experiments.figures.base import Claim, Job, Made, write_csv
-from trunkline.experiments.lines import OPTIMAL, READINGS, Line, Reading
+from trunkline.experiments.lines import (
+    CORRECTED,
+    GEN,
+    INDEPENDENT,
+    OPTIMAL,
+    READINGS,
+    SPEC,
+    Line,
+    Reading,
+)
 from trunkline.experiments.preset import Preset
 from trunkline.experiments.scenario import Sharing
 from trunkline.loading.service import Upload
@@ -31,8 +41,17 @@ UPLOADS: tuple[tuple[Upload, str], ...] = (
 )
 """The rows of charts of a figure."""
 
-COLOURS = ("#1f77b4", "#9467bd", "#e07b39", "#3a9d5d", "#222222", "#8c564b", "#d62728", "#7f7f7f")
-"""Colours of algorithms, in the order in which their names first come."""
+COLOURS = ("#1f77b4", "#e07b39", "#3a9d5d", "#d62728", "#9467bd", "#8c564b", "#7f7f7f")
+"""Colours of lines, in the order in which their labels first come in a figure."""
+
+COLOUR_OF = {
+    SPEC: COLOURS[0],
+    GEN: COLOURS[1],
+    INDEPENDENT: COLOURS[2],
+    CORRECTED: COLOURS[4],
+    OPTIMAL: "#222222",
+}
+"""Colours of algorithms, in every figure."""
 
 HEADER = (
     "figure", "sharing", "coordinate", "value", "algorithm", "upload", "clock", "realisations",
@@ -42,12 +61,21 @@ HEADER = (
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One letter of a figure: a case, the coordinate that is swept, and the lines."""
+    """One letter of a figure.
+
+    Attributes:
+        letter: its name.
+        sharing: the case.
+        coordinate: what is swept.
+        lines: its lines under a reading of the upload.
+        label: what a line is called in the legend; lines of one label have one colour.
+    """
 
     letter: str
     sharing: Sharing
     coordinate: str
     lines: Callable[[Upload, Preset], Sequence[Line]]
+    label: Callable[[Line], str] = attrgetter("name")
 
     def scenes(self, preset: Preset) -> tuple[Scene, ...]:
         """The scenes along the sweep."""
@@ -125,7 +153,7 @@ class SweepFigure:
                     stem.with_suffix(".png"), self._charts(job.preset, results), "served ratio"
                 ),
             ),
-            claims=self._claims(job.preset, results),
+            claims=[one.claim(job.preset, results) for one in self.numbers(job.preset)],
             unproven=unproven(self.cells(job.preset), results),
         )
 
@@ -156,60 +184,91 @@ class SweepFigure:
 
     def _charts(self, preset: Preset, results: Results) -> list[list[Chart]]:
         """A row of charts for each reading of the upload."""
+        others = dict.fromkeys(
+            label
+            for panel, cell in self._cells(preset)
+            if (label := panel.label(cell.line)) not in COLOUR_OF
+        )
+        colours = {**COLOUR_OF, **dict(zip(others, cycle(COLOURS), strict=False))}
         return [
-            [self._chart(preset, results, panel, upload, said) for panel in self.panels]
-            for upload, said in UPLOADS
+            [self._chart(preset, results, panel, reading, colours) for panel in self.panels]
+            for reading in UPLOADS
         ]
 
     def _chart(
-        self, preset: Preset, results: Results, panel: Panel, upload: Upload, said: str
+        self,
+        preset: Preset,
+        results: Results,
+        panel: Panel,
+        reading: tuple[Upload, str],
+        colours: Mapping[str, str],
     ) -> Chart:
+        upload, said = reading
         label, scale = AXES[panel.coordinate]
         lines = panel.lines(upload, preset)
-        colour = dict(zip(dict.fromkeys(line.name for line in lines), COLOURS, strict=False))
+        ticks = [scale * value for value in getattr(preset.sweeps, panel.coordinate)]
         curves = []
         for line in lines:
             found = [estimate(results.ratios(Cell(s, line))) for s in panel.scenes(preset)]
             curves.append(
                 Curve(
-                    f"{line.name}, {line.clock}",
-                    [scale * value for value in getattr(preset.sweeps, panel.coordinate)],
+                    f"{panel.label(line)}, {line.clock}",
+                    ticks,
                     [one.mean for one in found],
                     [one.half for one in found],
-                    colour.get(line.name, COLOURS[-1]),
+                    colours[panel.label(line)],
                     dashed=line.clock == "slots",
                 )
             )
-        return Chart(f"({panel.letter}) {panel.sharing}, {said}", label, curves)
+        return Chart(f"({panel.letter}) {panel.sharing}, {said}", label, curves, ticks)
 
-    def _claims(self, preset: Preset, results: Results) -> list[Claim]:
+    def numbers(self, preset: Preset) -> list[Number]:
+        """The numbers that the paper reports about it."""
         panels = {panel.letter: panel for panel in self.panels}
         return [
-            Claim(
-                f"{self.number}({one.letter})",
-                one.text,
-                "points",
-                one.paper,
-                {
-                    reading: measured(one, panels[one.letter].scenes(preset), reading, results)
-                    for reading in READINGS
-                },
-            )
+            Number(f"{self.number}({one.letter})", one, panels[one.letter].scenes)
             for one in self.reported(preset)
         ]
 
 
-def measured(
-    one: Reported, scenes: Sequence[Scene], reading: Reading, results: Results
-) -> Estimate:
-    """Our value of a reported number under a reading, in percent of the tasks."""
-    samples = np.zeros(results.runs)
-    chosen = scenes[-1:] if one.last else scenes
-    for scene in chosen:
-        samples += results.ratios(Cell(scene, one.line(reading)))
-        if one.above is not None:
-            samples -= results.ratios(Cell(scene, one.above(reading)))
-    return estimate(100.0 * samples / len(chosen))
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A reported number with the scenes that it is about.
+
+    Attributes:
+        figure: the paper's figure and panel.
+        reported: the number.
+        scenes: along the panel's sweep, for any preset.
+    """
+
+    figure: str
+    reported: Reported
+    scenes: Callable[[Preset], Sequence[Scene]]
+
+    def cells(self, preset: Preset, reading: Reading) -> Iterator[Cell]:
+        """The cells that it is computed from."""
+        roles = (self.reported.line, self.reported.above)
+        for scene in _chosen(self.reported, self.scenes(preset)):
+            yield from (Cell(scene, role(reading)) for role in roles if role is not None)
+
+    def measured(self, preset: Preset, reading: Reading, results: Results) -> Estimate:
+        """Our value of it, in percent of the tasks."""
+        chosen = _chosen(self.reported, self.scenes(preset))
+        samples = np.zeros(results.runs)
+        for scene in chosen:
+            samples += results.ratios(Cell(scene, self.reported.line(reading)))
+            if self.reported.above is not None:
+                samples -= results.ratios(Cell(scene, self.reported.above(reading)))
+        return estimate(100.0 * samples / len(chosen))
+
+    def claim(self, preset: Preset, results: Results) -> Claim:
+        """It beside our values under every reading."""
+        ours = {reading: self.measured(preset, reading, results) for reading in READINGS}
+        return Claim(self.figure, self.reported.text, "points", self.reported.paper, ours)
+
+
+def _chosen(one: Reported, scenes: Sequence[Scene]) -> Sequence[Scene]:
+    return scenes[-1:] if one.last else scenes
 
 
 def unproven(cells: Iterable[Cell], results: Results) -> dict[str, float]:
