@@ -15,7 +15,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-NAMES = ("planner", "store", "switching")
+NAMES = ("planner", "reproduce", "store", "switching")
 
 
 def main() -> int:

@@ -180,10 +180,9 @@ class _Printed:
         # The most tasks that may precede, in t slots at most; t = -1 - slots .. slots.
         self._before = np.full((len(needs), 2 * slots + 2), NONE)
         self._before[0, slots + 1 :] = 0
-        times = np.arange(slots + 1)
         for i in range(1, len(needs)):
-            most = self._with(i, times).max(axis=(0, 1), initial=0)
-            self._served[i] = np.maximum(most, self._served[i - 1])
+            most = self._with(i, np.arange(slots + 1)).max(axis=0)
+            np.maximum(most, self._served[i - 1], out=self._served[i])
             improves = self._served[i] > self._served[i - 1]  # the condition in (19)
             may = np.where(improves, self._served[i], NONE)
             np.maximum.accumulate(may, out=self._before[i, slots + 1 :])
@@ -191,12 +190,13 @@ class _Printed:
         self.table: Table = np.searchsorted(best, np.arange(best[-1] + 1)).astype(float)
 
     def _with(self, i: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Tasks served within `times` slots when i serves c of them after j: [j, c - 1, t]."""
+        """Tasks served within `times` slots when i serves c of them after j; a row for each j and
+        c, in this order."""
         need = self._needs[i]
-        rows = np.arange(i) * self._before.shape[1] + self._slots + 1
-        left = (rows[:, None] - need)[:, :, None] + times
-        own = np.arange(1, need.shape[1] + 1)[:, None]
-        served: NDArray[np.int64] = self._before.ravel()[left] + own
+        rows = np.arange(self._slots + 1, self._before.size, self._before.shape[1])[:i]
+        left = (rows[:, None] - need).reshape(-1, 1) + times
+        served: NDArray[np.int64] = self._before.take(left)
+        served += np.tile(np.arange(1, need.shape[1] + 1), i)[:, None]
         return served
 
     def visits(self, k: int) -> list[Visit]:
@@ -206,8 +206,8 @@ class _Printed:
         while k:
             while self._served[i - 1, slots] == k:
                 i -= 1
-            served = self._with(i, np.array([slots]))[:, :, 0]
-            j, column = (int(x) for x in np.unravel_index(served.argmax(), served.shape))
+            row = int(self._with(i, np.array([slots])).argmax())
+            j, column = divmod(row, self._needs[i].shape[1])
             visits.append((self._chain[i - 1], column + 1))
             k -= column + 1
             slots -= int(self._needs[i][j, column])
