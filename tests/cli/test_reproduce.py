@@ -59,7 +59,7 @@ def test_it_leaves_figures_tables_and_the_comparison(tiny, tmp_path):
     assert len(found) == 10 + 8
     assert "in each of 3 realisations" in done.stdout
     assert "Gen - Ind" in done.stdout
-    assert "not proven" not in done.stdout
+    assert done.stdout.count("optimal: proven in every realisation") == 2
 
 
 def test_a_second_call_computes_nothing_anew(tiny, tmp_path):
@@ -117,6 +117,19 @@ def test_what_needs_a_missing_package_is_left_out_unless_it_is_named(tiny, tmp_p
     assert everything.returncode == 0, everything.stderr
     assert "left out: figure 2 needs torch" in everything.stdout
     assert (tmp_path / "out" / "sensitivity.csv").exists()
+
+
+def test_a_setting_that_cannot_be_planned_is_one_line(tmp_path):
+    """What a planner refuses in another process is said like any bad input."""
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(msgspec.to_builtins(tiny_preset(slot_s=1e-9))))
+    done = trunkline(
+        "reproduce", "loading", "--preset", path, "--dir", tmp_path / "out", "--runs", 2,
+        "--jobs", 2, "--figures", "6",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "over 100000 slots" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def is_gone(group: int) -> bool:

@@ -58,6 +58,7 @@ def test_a_changed_copy_is_another_setting(tmp_path):
     ("old", "new", "message"),
     [
         ("network: resnet34", "network: vgg", r"\$.networks\[1\].network: 'vgg' is none of"),
+        ("network: resnet34", "network: resnet18", r"\$.networks\[1\].network: .* twice"),
         ("tasks: 80", "tasks: 0", r"\$.point.tasks: "),
         ("slot_s: 0.010", "slot_s: -1", r"\$.slot_s: "),
         ("channels:", "canals:", r"canals"),

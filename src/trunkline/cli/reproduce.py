@@ -120,8 +120,11 @@ def _make(job: Job, figures: Sequence[Figure], *, named: bool) -> None:
         _say(f"{figure.name}: {figure.title} ({took})")
         for path in made.files:
             _say(f"    {path}")
-        for line, share in made.unproven.items():
-            _say(f"    {line}: not proven in up to {share:.1%} of the realisations")
+        less = {line: share for line, share in made.proven.items() if share < 1}
+        for line, share in less.items():
+            _say(f"    {line}: proven in {share:.1%} of the realisations (where it is least)")
+        if made.proven and not less:
+            _say("    optimal: proven in every realisation")
     if claims:
         path = write_comparison(job.folder, claims)
         _print_comparison(claims)

@@ -141,4 +141,8 @@ def load_preset(source: str | Path | Mapping[str, Any] = SET_A_FILE) -> Preset:
             raise DocumentError(
                 f"$.networks[{n}].network", f"{part.network!r} is none of {known}", raw.source
             )
+        if part.network in (other.network for other in preset.networks[:n]):
+            raise DocumentError(
+                f"$.networks[{n}].network", f"{part.network!r} stands there twice", raw.source
+            )
     return preset

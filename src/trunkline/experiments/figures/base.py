@@ -83,12 +83,13 @@ class Made:
     Attributes:
         files: the paths written.
         claims: the paper's numbers that it speaks to.
-        unproven: lines called optimal -> share of the realisations whose plan is not proven so.
+        proven: lines called optimal -> share of the realisations whose plan is proven so, where
+            it is least.
     """
 
     files: Sequence[Path]
     claims: Sequence[Claim] = ()
-    unproven: Mapping[str, float] = field(default_factory=dict)
+    proven: Mapping[str, float] = field(default_factory=dict)
 
 
 class Figure(Protocol):

@@ -9,7 +9,7 @@ import msgspec
 
 from trunkline.experiments.cells import Cell, Estimate, Results, Scene, estimate
 from trunkline.experiments.figures.base import Claim, Job, Made, write_csv
-from trunkline.experiments.figures.sweeps import COLOURS, UPLOADS, Number, Reported, unproven
+from trunkline.experiments.figures.sweeps import COLOURS, UPLOADS, Number, Reported, proven
 from trunkline.experiments.lines import (
     READINGS,
     Line,
@@ -113,7 +113,7 @@ class Figure9:
                 *(one.claim(job.preset, results) for one in self.numbers(job.preset)),
                 *_times(job.preset, results),
             ],
-            unproven=unproven(self.cells(job.preset), results),
+            proven=proven(self.cells(job.preset), results),
         )
 
 

@@ -154,7 +154,7 @@ class SweepFigure:
                 ),
             ),
             claims=[one.claim(job.preset, results) for one in self.numbers(job.preset)],
-            unproven=unproven(self.cells(job.preset), results),
+            proven=proven(self.cells(job.preset), results),
         )
 
     def _cells(self, preset: Preset) -> Iterator[tuple[Panel, Cell]]:
@@ -271,13 +271,12 @@ def _chosen(one: Reported, scenes: Sequence[Scene]) -> Sequence[Scene]:
     return scenes[-1:] if one.last else scenes
 
 
-def unproven(cells: Iterable[Cell], results: Results) -> dict[str, float]:
-    """For each line called optimal with plans that are not proven so, the greatest share of such
-    realisations over the scenes."""
+def proven(cells: Iterable[Cell], results: Results) -> dict[str, float]:
+    """For each line called optimal, the share of realisations whose plan is proven so, in the scene
+    where it is least."""
     shares: dict[str, float] = {}
     for cell in cells:
         if cell.line.name.startswith(OPTIMAL):
-            share = 1.0 - results.proven(cell)
             key = f"{cell.line.name}, {cell.scene.sharing} case, upload {cell.line.upload}"
-            shares[key] = max(share, shares.get(key, 0.0))
-    return {key: share for key, share in shares.items() if share > 0}
+            shares[key] = min(results.proven(cell), shares.get(key, 1.0))
+    return shares
