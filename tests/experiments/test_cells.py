@@ -23,7 +23,7 @@ from trunkline.experiments.scenario import Realisation
 
 PRESET = tiny_preset()
 SCENES = [Scene(PRESET, "bottom", 6, PRESET.point), Scene(PRESET, "general", 5, PRESET.point)]
-LINES = [optimal("sum"), gen("sum", "slots")]
+LINES = [optimal("sum"), gen(("sum", "slots"))]
 
 
 def test_a_value_is_what_the_line_serves_of_the_realisation():

@@ -19,10 +19,10 @@ def test_a_line_is_a_method_with_its_options():
         lines.optimal("sum"): {},
         lines.spec("max"): {"method": "paper", "variant": "printed", "upload": "max"},
         lines.corrected("sum"): {"method": "paper"},
-        lines.gen("sum", "slots"): {"method": "greedy"},
-        lines.gen("max", "continuous"): {"method": "greedy", "upload": "max"},
-        lines.independent("sum", "slots"): {"method": "independent"},
-        lines.independent("sum", "continuous"): {"method": "independent"},
+        lines.gen(("sum", "slots")): {"method": "greedy"},
+        lines.gen(("max", "continuous")): {"method": "greedy", "upload": "max"},
+        lines.independent(("sum", "slots")): {"method": "independent"},
+        lines.independent(("sum", "continuous")): {"method": "independent"},
     }
     for line, options in expected.items():
         slots = {"slot_s": 0.005} if line.clock == "slots" else {}

@@ -21,7 +21,7 @@ from trunkline.experiments.sweep import PART, sweep
 ROOT = Path(__file__).parent.parent.parent
 
 
-LINES = (optimal("sum"), gen("sum", "slots"))
+LINES = (optimal("sum"), gen(("sum", "slots")))
 
 
 def table(lines=LINES) -> Table:
@@ -77,8 +77,8 @@ def test_a_damaged_part_is_computed_again(tmp_path):
 @pytest.mark.parametrize(
     "other",
     [
-        {"table": table(lines=(optimal("sum"), independent("sum", "slots")))},
-        {"table": table(lines=(optimal("max"), gen("sum", "slots")))},
+        {"table": table(lines=(optimal("sum"), independent(("sum", "slots"))))},
+        {"table": table(lines=(optimal("max"), gen(("sum", "slots"))))},
         {"seed": 1},
     ],
 )

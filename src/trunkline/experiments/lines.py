@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from trunkline.experiments.preset import Preset
 from trunkline.loading import LoadingPlan, LoadingProblem, solve
 from trunkline.loading.service import Upload
 
@@ -114,14 +113,14 @@ def corrected(upload: Upload) -> Line:
     return Line(CORRECTED, upload, "slots", Method("paper", (("variant", "corrected"),)))
 
 
-def gen(upload: Upload, clock: Clock) -> Line:
+def gen(reading: Reading) -> Line:
     """PartialLoading Gen: Algorithm 3."""
-    return Line(GEN, upload, clock, Method("greedy"))
+    return Line(GEN, *reading, Method("greedy"))
 
 
-def independent(upload: Upload, clock: Clock) -> Line:
+def independent(reading: Reading) -> Line:
     """Independent Loading: the best plan that loads whole models (Remark 4)."""
-    return Line(INDEPENDENT, upload, clock, Method("independent"))
+    return Line(INDEPENDENT, *reading, Method("independent"))
 
 
 def equal(line: Line, channels: int) -> Line:
@@ -136,35 +135,14 @@ def best(reading: Reading) -> Line:
     return spec(upload) if clock == "slots" else optimal(upload)
 
 
-def greedy(reading: Reading) -> Line:
-    """PartialLoading Gen."""
-    return gen(*reading)
-
-
-def whole(reading: Reading) -> Line:
-    """Independent Loading."""
-    return independent(*reading)
-
-
 def sharing_lines(upload: Upload, *, bottom: bool) -> tuple[Line, ...]:
     """The lines of Fig. 6 (bottom-layer sharing) or Fig. 7 (general): slots, then continuous."""
     slotted = (spec(upload), corrected(upload)) if bottom else ()
     return (
         *slotted,
-        gen(upload, "slots"),
-        independent(upload, "slots"),
+        gen((upload, "slots")),
+        independent((upload, "slots")),
         optimal(upload),
-        gen(upload, "continuous"),
-        independent(upload, "continuous"),
+        gen((upload, "continuous")),
+        independent((upload, "continuous")),
     )
-
-
-def ablation_lines(upload: Upload, preset: Preset, *, bottom: bool) -> tuple[Line, ...]:
-    """The lines of Fig. 8: optimal shares of the band, then each number of sub-channels."""
-    bases = (
-        (spec(upload), optimal(upload))
-        if bottom
-        else (gen(upload, "slots"), gen(upload, "continuous"))
-    )
-    exact = () if bottom else (optimal(upload),)
-    return (*bases, *exact, *(equal(base, r) for base in bases for r in preset.channels))

@@ -17,7 +17,7 @@ from trunkline.experiments.figures.figure9 import FIGURE_9
 from trunkline.experiments.figures.rates import RATES_FIGURE, distance
 from trunkline.experiments.figures.sensitivity import CHANGES, SENSITIVITY, all_numbers
 from trunkline.experiments.figures.sweeps import UPLOADS, Number, Reported, proven
-from trunkline.experiments.lines import READINGS, best, gen, greedy, independent, optimal, whole
+from trunkline.experiments.lines import READINGS, best, gen, independent, optimal
 from trunkline.experiments.preset import load_preset
 
 SIMULATED = (FIGURE_6, FIGURE_7, FIGURE_8, FIGURE_9)
@@ -64,7 +64,7 @@ def test_the_table_holds_the_mean_of_the_realisations(made):
     """A row's ratio and interval are those of its cell, recomputed."""
     job, results, by_name = made
     scene = FIGURE_6.panels[2].scenes(job.preset)[1]
-    samples = results.ratios(Cell(scene, gen("max", "slots")))
+    samples = results.ratios(Cell(scene, gen(("max", "slots"))))
     (row,) = [
         row
         for row in rows(by_name["6"].files[0])
@@ -111,15 +111,15 @@ def test_a_number_is_the_mean_over_its_panel(made):
     reading = ("sum", "continuous")
     difference = [
         results.ratios(Cell(scene, optimal("sum")))
-        - results.ratios(Cell(scene, independent("sum", "continuous")))
+        - results.ratios(Cell(scene, independent(("sum", "continuous"))))
         for scene in scenes
     ]
-    mean = Number("6(b)", Reported("b", "", 24, best, whole), FIGURE_6.panels[1].scenes)
+    mean = Number("6(b)", Reported("b", "", 24, best, independent), FIGURE_6.panels[1].scenes)
     assert mean.measured(job.preset, reading, results).mean == pytest.approx(
         100 * np.mean(difference)
     )
-    last = Number("6(b)", Reported("b", "", 76, greedy, last=True), FIGURE_6.panels[1].scenes)
-    expected = results.ratios(Cell(scenes[-1], gen("sum", "continuous"))).mean()
+    last = Number("6(b)", Reported("b", "", 76, gen, last=True), FIGURE_6.panels[1].scenes)
+    expected = results.ratios(Cell(scenes[-1], gen(("sum", "continuous")))).mean()
     assert last.measured(job.preset, reading, results).mean == pytest.approx(100 * expected)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trunkline.experiments.figures.sweeps import Panel, Reported, SweepFigure
-from trunkline.experiments.lines import Line, greedy, sharing_lines, whole
+from trunkline.experiments.lines import Line, gen, independent, sharing_lines
 from trunkline.experiments.preset import Preset
 from trunkline.loading.service import Upload
 
@@ -17,7 +17,7 @@ def _lines(upload: Upload, preset: Preset) -> Sequence[Line]:
 def _reported(preset: Preset) -> list[Reported]:
     gains = zip("abcd", ("B", "K", "deadline", "theta"), (36, 38, 36, 39), strict=True)
     return [
-        Reported(letter, f"Gen - Ind, mean over {over}", gain, greedy, whole)
+        Reported(letter, f"Gen - Ind, mean over {over}", gain, gen, independent)
         for letter, over, gain in gains
     ]
 

@@ -15,10 +15,11 @@ from trunkline.experiments.lines import (
     EqualChannels,
     Line,
     Reading,
-    ablation_lines,
     best,
     equal,
-    greedy,
+    gen,
+    optimal,
+    spec,
 )
 from trunkline.experiments.preset import Preset
 from trunkline.loading.service import Upload
@@ -48,11 +49,17 @@ class EqualRole:
 
 
 def _bottom(upload: Upload, preset: Preset) -> Sequence[Line]:
-    return ablation_lines(upload, preset, bottom=True)
+    return _with_channels((spec(upload), optimal(upload)), preset)
 
 
 def _general(upload: Upload, preset: Preset) -> Sequence[Line]:
-    return ablation_lines(upload, preset, bottom=False)
+    bases = (gen((upload, "slots")), gen((upload, "continuous")))
+    return (optimal(upload), *_with_channels(bases, preset))
+
+
+def _with_channels(bases: Sequence[Line], preset: Preset) -> tuple[Line, ...]:
+    """Lines under optimal shares of the band, then under each number of sub-channels."""
+    return (*bases, *(equal(base, r) for base in bases for r in preset.channels))
 
 
 def _label(line: Line) -> str:
@@ -69,7 +76,7 @@ def _general_label(line: Line) -> str:
 def _reported(preset: Preset) -> list[Reported]:
     found = []
     for letter, gains in GAINS.items():
-        role, name = (best, "Spec") if letter in "ab" else (greedy, "Gen")
+        role, name = (best, "Spec") if letter in "ab" else (gen, "Gen")
         over = "B" if letter in "ac" else "K"
         for channels, gain in zip(CHANNELS, gains, strict=True):
             if channels in preset.channels:
