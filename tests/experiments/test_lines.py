@@ -51,14 +51,19 @@ def test_equal_sub_channels_are_what_the_paper_says(channels):
 
 
 def test_equal_sub_channels_serve_what_the_method_of_that_name_serves():
-    """`equal` divides the band alike."""
+    """`equal` divides the band alike, whichever method then plans."""
     if "equal" not in METHODS:
         pytest.skip("there is no method 'equal' yet")
     problem = paper_problem(20, 40, deadline_s=0.3)
+    in_slots = {"slot_s": 0.01}
     for channels in (5, 10, 20):
-        line = lines.equal(lines.optimal("sum"), channels)
-        same = trunkline.plan(problem, "equal", r=channels)
-        assert line.plan(problem, 0.01).served == same.served
+        for line, options in (
+            (lines.optimal("sum"), {"planner": "optimal"}),
+            (lines.gen(("sum", "slots")), {"planner": "greedy", **in_slots}),
+            (lines.spec("sum"), {"planner": "paper", "variant": "printed", **in_slots}),
+        ):
+            same = trunkline.plan(problem, "equal", channels=channels, **options)
+            assert lines.equal(line, channels).plan(problem, 0.01).served == same.served
 
 
 def test_shares_of_the_band_never_serve_fewer_than_equal_sub_channels():
