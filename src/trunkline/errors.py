@@ -68,6 +68,10 @@ class ArchitectureError(TrunklineError, ValueError):
     """Weights and architecture do not fit, or an architecture cannot be built."""
 
 
+class UntrustedFactoryError(ArchitectureError):
+    """A store names code that nobody on this machine has named."""
+
+
 class MemoryBudgetError(TrunklineError):
     """A model does not fit in the memory budget."""
 

@@ -43,3 +43,17 @@ def parse_bytes(text: str) -> int:
         )
     number = found.group(1)
     return int(number) * factor if "." not in number else int(float(number) * factor)
+
+
+def count(number: int, noun: str) -> str:
+    """So many of something: `1 batch`, `2 batches`, `1,600 tasks`."""
+    ending = "" if number == 1 else "es" if noun.endswith(("ch", "s", "sh", "x")) else "s"
+    return f"{number:,} {noun}{ending}"
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """A text of at most `most` characters: a longer one loses its middle to `...`."""
+    if len(text) <= most:
+        return text
+    kept = max(most - 3, 2)
+    return f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"

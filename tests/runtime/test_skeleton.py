@@ -10,9 +10,9 @@ import torch
 
 from trunkline.errors import ArchitectureError
 from trunkline.runtime import Runtime, state_dict_source
-from trunkline.runtime.build import build_skeleton
 from trunkline.runtime.skeleton import Skeleton
 from trunkline.store import Architecture, Store
+from trunkline.store.building import build_skeleton
 
 CPU = torch.device("cpu")
 
@@ -117,10 +117,41 @@ def test_weights_tied_in_the_file_feed_an_untied_module(store: Store) -> None:
         assert module[4].bias.data_ptr() == module[4].weight.data_ptr()
 
 
-def test_parameters_hidden_in_plain_attributes_are_refused() -> None:
-    """A switch could not replace them, so the answer would be wrong; the attribute is named."""
-    with pytest.raises(ArchitectureError, match=r"'lin.weight' also in the plain attribute 'mine'"):
-        Skeleton(factory("hidden"), CPU)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "hidden",
+            r"'lin.weight' \(or a view of it\) also in the plain attribute 'mine' of its root",
+        ),
+        ("transposed", r"'part.w' .* also in the plain attribute 'wt' of 'part'"),
+        ("buffered", r"'w' .* also in the buffer 'first' of its root"),
+        ("unregistered", "keeps a module in the plain attribute 'parts' of its root"),
+        ("real_and_hidden", r"'w' .* also in the plain attribute 'wt'"),
+    ],
+)
+def test_parameters_hidden_from_switches_are_refused(name: str, message: str) -> None:
+    """Aliases and views that a switch could not replace would answer wrongly; they are named."""
+    with pytest.raises(ArchitectureError, match=message):
+        Skeleton(factory(name), CPU)
+
+
+def test_only_the_tensors_of_a_mixed_list_are_replaced(store: Store, add: Any) -> None:
+    """A list of a registered module and a tensor: the module stays the one that switches feed."""
+    state, x = add("a", "mixed"), torch.randn(2, 3)
+    with Runtime(store) as runtime:
+        runtime.switch("a")
+        wanted = torch.nn.functional.linear(x, state["lin.weight"], state["lin.bias"]) + 7
+        assert torch.equal(runtime.infer("a", x), wanted)
+
+
+def test_what_no_switch_can_see_fails_loudly(store: Store, add: Any) -> None:
+    """A parameter in a closure, of a constructor that ran for real: an error, no made-up answer."""
+    add("a", "closure")
+    with Runtime(store) as runtime:
+        runtime.switch("a")
+        with pytest.raises(RuntimeError):
+            runtime.infer("a", torch.randn(2, 3))
 
 
 @pytest.mark.parametrize(

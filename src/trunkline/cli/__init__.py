@@ -26,6 +26,7 @@ from trunkline.cli import (
     reproduce,
     run,
     show,
+    trust,
     verify,
 )
 from trunkline.errors import TrunklineError
@@ -48,6 +49,7 @@ app.command("list")(list_.list_)
 app.command("verify")(verify.verify)
 app.command("remove")(remove.remove)
 app.command("gc")(gc.gc)
+app.command("trust")(trust.trust)
 app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)

@@ -66,13 +66,10 @@ def execute(
         models = _models(problem, plan, runtime)
         wanted = [(t, b.model, models[b.model].input) for b in plan.batches for t in b.tasks]
         tensors = gather(inputs, wanted, seed)
-        stacked = [
-            _stack([tensors[t] for t in batch.tasks], batch.tasks, runtime.device)
-            for batch in plan.batches
-        ]
+        stacked = [_stack([tensors[t] for t in b.tasks], b.tasks) for b in plan.batches]
         _warm_up(problem, plan, models, runtime, stacked)
         run = _Run(problem, plan, runtime, uploads, cold)
-        results = run.carry_out(stacked, tell)
+        results = run.carry_out(stacked, tell, keep=outputs is not None)
         if outputs is not None:
             for batch, result in zip(plan.batches, results, strict=True):
                 _split(result, batch.tasks, outputs)
@@ -102,9 +99,9 @@ class _Run:
         self._begin = 0.0
 
     def carry_out(
-        self, stacked: list[torch.Tensor], tell: Callable[[int, int], None] | None
+        self, stacked: list[torch.Tensor], tell: Callable[[int, int], None] | None, keep: bool
     ) -> list[Any]:
-        """Run all batches on their inputs; returns what they computed."""
+        """Run all batches on their inputs; returns what they computed, if that is to be kept."""
         results = []
         models = [batch.model for batch in self._plan.batches]
         with _quiet():
@@ -115,7 +112,9 @@ class _Run:
                 # A plan with a budget says what leaves; otherwise the runtime chooses.
                 choose = batch.evicted is None and self._runtime.memory_bytes is not None
                 following = models[number + 1 :] if choose else None
-                results.append(self._batch(batch, tensor, following))
+                result = self._batch(batch, tensor, following)
+                if keep:
+                    results.append(result)
         return results
 
     def _batch(self, batch: Batch, tensor: torch.Tensor, following: list[str] | None) -> Any:
@@ -229,16 +228,14 @@ def _infer(runtime: Runtime, name: str, tensor: torch.Tensor) -> Any:
     return result
 
 
-def _stack(
-    tensors: list[torch.Tensor], tasks: tuple[str, ...], device: torch.device
-) -> torch.Tensor:
+def _stack(tensors: list[torch.Tensor], tasks: tuple[str, ...]) -> torch.Tensor:
     for tensor, task in zip(tensors, tasks, strict=True):
         if tensor.shape != tensors[0].shape or tensor.dtype != tensors[0].dtype:
             raise InputError(
                 f"input of task {task!r} has the shape {list(tensor.shape)}, that of "
                 f"{tasks[0]!r} in the same batch {list(tensors[0].shape)}"
             )
-    return torch.stack(tensors).to(device)
+    return torch.stack(tensors)
 
 
 def _split(result: Any, tasks: tuple[str, ...], outputs: MutableMapping[str, torch.Tensor]) -> None:

@@ -12,21 +12,12 @@ import torch
 from trunkline.errors import InputError, WeightsFormatError
 from trunkline.runtime.dtypes import kind
 from trunkline.store import InputSpec
-from trunkline.store.dtypes import ITEM_BYTES, from_torch_name
 
 
 def input_dtype(spec: InputSpec) -> torch.dtype:
     """PyTorch's type of an input."""
     found: torch.dtype = getattr(torch, spec.dtype)
     return found
-
-
-def input_bytes(spec: InputSpec) -> int:
-    """Bytes of one task's input."""
-    size = ITEM_BYTES[from_torch_name(spec.dtype) or "F32"]
-    for dimension in spec.shape:
-        size *= dimension
-    return size
 
 
 def generated(spec: InputSpec, seed: int, name: str = "") -> torch.Tensor:

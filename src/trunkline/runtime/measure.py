@@ -100,7 +100,7 @@ def measure(
     models = _runnable(store, names, notes)
     tell = tell or (lambda what, done, of: None)
     with Runtime(store, device) as runtime:
-        groups = _groups(models, settings, runtime)
+        groups = _groups(models, settings)
         _warm_up(runtime, groups, tell)
         rehearsal = _Rehearsal(runtime, groups, random.Random(settings.seed))
         rehearsal.run(settings, tell)
@@ -147,15 +147,13 @@ def _runnable(store: Store, names: Sequence[str] | None, notes: list[str]) -> li
     return found
 
 
-def _groups(models: Sequence[StoredModel], settings: Settings, runtime: Runtime) -> list[_Group]:
+def _groups(models: Sequence[StoredModel], settings: Settings) -> list[_Group]:
     groups: dict[str, _Group] = {}
     for model in models:
         key = computing_key(model)
         if key not in groups and model.input is not None:
             inputs = [generated(model.input, i) for i in range(max(settings.batches))]
-            batches = {
-                size: torch.stack(inputs[:size]).to(runtime.device) for size in settings.batches
-            }
+            batches = {size: torch.stack(inputs[:size]) for size in settings.batches}
             groups[key] = _Group(key, [], batches, {size: [] for size in batches})
         groups[key].models.append(model)
     return list(groups.values())

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.errors import InputError, ProfileError
-from trunkline.library import Model, ModelLibrary
 from trunkline.loading import LoadingModel, LoadingProblem, Task
 from trunkline.radio import spectral_efficiency
 from trunkline.runtime.profile import Cache, Profile
-from trunkline.store import InputSpec, Store, StoredModel
-from trunkline.store.dtypes import ITEM_BYTES, from_torch_name
+from trunkline.store import Store, StoredModel, library_of
 
 FIELDS = (
     "id",
@@ -44,11 +42,7 @@ def upload_bits(model: StoredModel) -> float:
             f"model {model.name!r} was imported without an input, so the size of its uploads is "
             "unknown: give upload_bits, or import it with --input"
         )
-    return 8.0 * _input_bytes(model.input)
-
-
-def _input_bytes(spec: InputSpec) -> int:
-    return math.prod(spec.shape) * ITEM_BYTES[from_torch_name(spec.dtype) or "F32"]
+    return 8.0 * model.input.bytes
 
 
 def runnable(store: Store, names: Iterable[str] | None, profile: Profile) -> list[StoredModel]:
@@ -100,10 +94,6 @@ def build_problem(
     for task in tasks:
         if task.model not in names:
             raise InputError(f"task {task.id!r} asks for model {task.model!r}, which is not there")
-    sizes = {block.digest: float(block.bytes) for model in models for block in model.blocks}
-    library = ModelLibrary(
-        sizes, [Model(m.name, tuple(block.digest for block in m.blocks)) for m in models]
-    )
     computing = []
     for model in models:
         fit = profile.computing_of(model)
@@ -113,7 +103,7 @@ def build_problem(
         deadline_s=deadline_s,
         bandwidth_hz=bandwidth_hz,
         loading=profile.loading(cache).link,
-        library=library,
+        library=library_of(models),
         models=tuple(computing),
         tasks=tasks,
         memory_bytes=memory_bytes,
