@@ -30,7 +30,9 @@ def reproduce(
     ] = Path("reproduction"),
     figures: Annotated[
         str | None,
-        typer.Option(help="Only these, as in 6,7,sensitivity (default: all that can be made)."),
+        typer.Option(
+            help="Only these of 1,2,6,7,8,9,rates,sensitivity (default: all that can be made)."
+        ),
     ] = None,
     runs: Annotated[
         int | None, typer.Option(min=2, help=f"Realisations (default: {RUNS}).", show_default=False)
