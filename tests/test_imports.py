@@ -36,7 +36,7 @@ ROOMS = {
 }  # fmt: skip
 """What each room may import of the package, beside itself; `cli` may import everything."""
 
-HEAVY = {"torch", "numba", "matplotlib", "transformers", "scipy", "sklearn", "highspy"}
+HEAVY = {"torch", "numba", "matplotlib", "transformers", "scipy", "sklearn", "highspy", "joblib"}
 
 
 def imported(path: Path) -> set[str]:

@@ -121,8 +121,8 @@ BAD = {
     ),
     "a margin of everything": (["plan", "{problem}", "--margin", "1"], "'--margin'"),
     "an option of another method": (
-        ["plan", "{problem}", "-m", "independent", "--slot-s", "1"],
-        "'independent' has no option 'slot_s'",
+        ["plan", "{problem}", "-m", "optimal", "--slot-s", "1"],
+        "'optimal' has no option 'slot_s'",
     ),
     "not a plan": (
         ["check", "{problem}", "{problem}"],

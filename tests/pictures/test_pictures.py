@@ -14,6 +14,8 @@ from trunkline.errors import InputError
 from trunkline.library import Model, ModelLibrary
 from trunkline.loading import Batch
 from trunkline.pictures import draw_sharing, draw_timelines
+from trunkline.pictures.bars import BarChart, draw_bars
+from trunkline.pictures.curves import Chart, Curve, draw_curves
 from trunkline.pictures.figure import save
 from trunkline.pictures.sharing import model_order
 
@@ -177,3 +179,25 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         draw_sharing(tmp_path / "nowhere" / "x.png", LIBRARY)
     assert trunkline.TrunklineError in InputError.__mro__
+
+
+def test_charts_are_drawn_row_by_row(tmp_path):
+    """Curves with intervals, marked at their ticks, in rows that may be of different lengths; the
+    same bytes for the same data."""
+    curve = Curve("cost in $", [1, 2], [0.2, 0.4], [0.1, float("nan")], "#1f77b4", dashed=True)
+    other = Curve("plain", [1, 2], [0.3, 0.3], [0.0, 0.0], "#222222")
+    rows = [
+        [Chart("(a)", "x", [curve, other], [1, 2]), Chart("(b)", "x", [other])],
+        [Chart("(c)", "x", [])],
+    ]
+    first = draw_curves(tmp_path / "a.png", rows, "y").read_bytes()
+    assert first.startswith(b"\x89PNG")
+    assert draw_curves(tmp_path / "b.png", rows, "y").read_bytes() == first
+
+
+def test_bars_are_drawn_stacked_or_with_intervals(tmp_path):
+    """Layers stand on each other under a legend; one layer may carry intervals and logarithms."""
+    stacked = BarChart("t", "ms", ["a", "b"], {("x", "#111111"): [1, 2], ("y", "#222222"): [3, 4]})
+    single = BarChart("t", "ms", ["a"], {("x", "#111111"): [10.0]}, [0.5], logarithmic=True)
+    path = draw_bars(tmp_path / "bars.png", [[stacked, single]])
+    assert path.read_bytes().startswith(b"\x89PNG")

@@ -27,6 +27,7 @@ from trunkline.cli import (
     problem,
     profile,
     remove,
+    reproduce,
     run,
     show,
     trust,
@@ -83,6 +84,7 @@ app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
+app.command("reproduce")(reproduce.reproduce)
 
 
 def _print_version(wanted: bool) -> None:

@@ -42,7 +42,7 @@ def plan(
         typer.Option(
             parser=number(0),
             metavar="SECONDS",
-            help="Slot length, for greedy (default: none) and paper (0.01).",
+            help="Slot length: paper (default: 0.01), greedy and independent (default: none).",
         ),
     ] = None,
     variant: Annotated[

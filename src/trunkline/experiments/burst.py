@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trunkline.errors import InputError
 from trunkline.loading import Task
@@ -61,16 +62,21 @@ class Cell:
                     f"{name}: a number of at least {least:g} and at most {most:g}, got {value:g}"
                 )
 
-    def draw_links(self, users: int, rng: np.random.Generator) -> list[float]:
-        """R = log2(1 + P h d^-alpha / N0) of `users` users drawn at random, in bit/s/Hz."""
+    def links(self, distance_m: NDArray[np.float64], fading: NDArray[np.float64]) -> list[float]:
+        """R = log2(1 + P h d^-alpha / N0) at each distance d under fading h, in bit/s/Hz."""
         snr = path_snr(
-            distances_in_cell(users, self.radius_m, rng),
+            distance_m,
             power_w_per_hz=self.power_w_per_hz,
             noise_w_per_hz=dbm_per_hz(self.noise_dbm_per_hz),
             path_loss_exponent=self.path_loss_exponent,
-            fading=rayleigh_power(users, rng),
+            fading=fading,
         )
         return [float(value) for value in spectral_efficiency(snr)]
+
+    def draw_links(self, users: int, rng: np.random.Generator) -> list[float]:
+        """The links of `users` users drawn at random."""
+        distances = distances_in_cell(users, self.radius_m, rng)
+        return self.links(distances, rayleigh_power(users, rng))
 
 
 SECTION_VII = Cell()

@@ -10,13 +10,8 @@ from torch import Tensor
 from trunkline.errors import InputError, StoreError
 from trunkline.experiments import networks
 from trunkline.experiments.digits import FineTuned
-from trunkline.experiments.variants import (
-    NUM_CLASSES,
-    RandomVariant,
-    backbone_state,
-    layer_bytes,
-    variant_state,
-)
+from trunkline.experiments.layers import NUM_CLASSES, layer_bytes
+from trunkline.experiments.variants import RandomVariant, backbone_state, variant_state
 from trunkline.runtime import state_dict_source
 from trunkline.runtime.inputs import save_tensors
 from trunkline.store import Architecture, ImportReport, InputSpec, Store
