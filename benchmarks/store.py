@@ -33,11 +33,12 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from benchmarks.measure import Times, Verdict, table, verdict
-from trunkline.store import Store, Tensors
+from trunkline.store import Architecture, Store, Tensors
 from trunkline.store.blocks import module_of
+from trunkline.store.building import build_skeleton
 from trunkline.store.dtypes import ITEM_BYTES
 from trunkline.store.importing import WORKERS
-from trunkline.store.skeleton import build, examine
+from trunkline.store.skeleton import examine
 
 SHARED = 0.85
 Array = np.ndarray[Any, Any]
@@ -45,7 +46,8 @@ Array = np.ndarray[Any, Any]
 
 def shapes() -> dict[str, tuple[str, tuple[int, ...]]]:
     """The tensors of a ResNet-50 with ten classes: name -> (type, shape)."""
-    module = build("trunkline.experiments.networks:resnet50", {"num_classes": 10})
+    factory = "trunkline.experiments.networks:resnet50"
+    module = build_skeleton(Architecture("factory", factory, {"num_classes": 10}))
     return dict(examine(module, "resnet50").tensors)
 
 

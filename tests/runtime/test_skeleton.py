@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +9,9 @@ import torch
 
 from trunkline.errors import ArchitectureError
 from trunkline.runtime import Runtime, state_dict_source
-from trunkline.runtime.build import build_skeleton
 from trunkline.runtime.skeleton import Skeleton
 from trunkline.store import Architecture, Store
+from trunkline.store.building import build_skeleton
 
 CPU = torch.device("cpu")
 
@@ -74,8 +73,8 @@ def test_variants_share_a_skeleton(store: Store, add: Any) -> None:
     ("change", "message"),
     [
         ({"8.bias": torch.zeros(6)}, r"'8.bias' has the shape \[6\], .* needs \[5\]"),
-        ({"8.bias": torch.zeros(5, dtype=torch.int32)}, "'8.bias' is I32, .* needs torch.float32"),
-        ({"1.num_batches_tracked": torch.tensor(1.0)}, "is F32, .* needs torch.int64"),
+        ({"8.bias": torch.zeros(5, dtype=torch.int32)}, "'8.bias' is I32, .* needs F32"),
+        ({"1.num_batches_tracked": torch.tensor(1.0)}, "is F32, .* needs I64"),
         ({"8.bias": None}, "has no tensor '8.bias', which .*conv.* needs"),
         ({"9.weight": torch.zeros(1)}, "has a tensor '9.weight', for which .* has no place"),
     ],
@@ -174,19 +173,6 @@ def test_architectures_that_cannot_be_built(architecture: Architecture, message:
     """Each is an ArchitectureError that says what is wrong with it."""
     with pytest.raises(ArchitectureError, match=message):
         build_skeleton(architecture)
-
-
-def test_the_working_directory_is_importable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A factory in a file of the working directory is found, as with `python -m`."""
-    (tmp_path / "my_own_nets.py").write_text(
-        "from torch import nn\ndef net():\n    return nn.Linear(1, 1)\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", [p for p in __import__("sys").path if p])
-    module = build_skeleton(Architecture("factory", factory="my_own_nets:net"))
-    assert isinstance(module, torch.nn.Linear)
 
 
 def test_transformers_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """`equal`: fixed sub-channels of equal width instead of optimal shares (PartialLoading, VII-D).
 
 The band is cut into r sub-channels of B/r, one user each, so a batch has at most r tasks and its
-upload lasts as long as its slowest one, r D_k/(B R_k). That is the reading "max" of a problem whose
-inputs are r times as large, so every planner of that reading plans for it.
+upload lasts as long as its slowest one, D_k/(B/r R_k). That is the reading "max" of a problem with
+an r-th of the band, so every planner of that reading plans for it.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def equal(
 
 
 def _on_channels(problem: LoadingProblem, channels: int) -> LoadingProblem:
-    """The problem in which every task uploads r times as much and a batch has at most r tasks."""
+    """The problem in which each task has an r-th of the band and a batch has at most r tasks."""
     return replace(
         problem,
-        tasks=tuple(replace(t, upload_bits=channels * t.upload_bits) for t in problem.tasks),
+        bandwidth_hz=problem.bandwidth_hz / channels,
         models=tuple(replace(m, max_batch=min(m.max_batch, channels)) for m in problem.models),
     )

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from trunkline.errors import InputError
+from trunkline.errors import InputError, StoreError
 from trunkline.loading import Batch, LoadingPlan, LoadingProblem
 from trunkline.loading.problem import in_time
-from trunkline.runtime.cache import drop_cached
-from trunkline.runtime.inputs import gather
+from trunkline.runtime.cache import drop_cached, warm_files
+from trunkline.runtime.inputs import gather, infer
 from trunkline.runtime.profile import computing_key
 from trunkline.runtime.report import BatchRun, RunReport
 from trunkline.runtime.runtime import Runtime
@@ -43,8 +43,9 @@ def execute(
 ) -> RunReport:
     """Carry out a plan for models of a store.
 
-    Before the clock starts, modules are built and every (architecture, batch size) is computed
-    once, as a server does when it starts; then only what the problem calls resident is in memory.
+    Before the clock starts, modules are built, every (architecture, batch size) is computed twice,
+    as a server does when it starts, and the models' files are read, so that loads come from the
+    page cache (unless `cold`); then only what the problem calls resident is in memory.
 
     Args:
         problem, plan: the plan must hold for the problem (`trunkline.check`).
@@ -68,6 +69,8 @@ def execute(
         tensors = gather(inputs, wanted, seed)
         stacked = [_stack([tensors[t] for t in b.tasks], b.tasks) for b in plan.batches]
         _warm_up(problem, plan, models, runtime, stacked)
+        if not cold:
+            _read_all(models.values(), store)
         run = _Run(problem, plan, runtime, uploads, cold)
         results = run.carry_out(stacked, tell, keep=outputs is not None)
         if outputs is not None:
@@ -202,8 +205,17 @@ def _warm_up(
             seen.add(key)
             runtime.switch(batch.model)
             for _ in range(2):
-                _infer(runtime, batch.model, tensor)
+                infer(runtime, batch.model, tensor)
     _start_with(problem, models, runtime)
+
+
+def _read_all(models: Iterable[StoredModel], store: Store) -> None:
+    """Have the system cache the models' files."""
+    digests = {block.digest for model in models for block in model.blocks if block.bytes}
+    try:
+        warm_files(store.blob_path(digest) for digest in sorted(digests))
+    except OSError as error:
+        raise StoreError(f"cannot read {error.filename}: {error.strerror}") from None
 
 
 def _start_with(
@@ -214,18 +226,6 @@ def _start_with(
     known = {block.digest: name for name, model in models.items() for block in model.blocks}
     wanted = [digest for digest in sorted(problem.resident) if digest in known]
     runtime.bring(wanted)
-
-
-def _infer(runtime: Runtime, name: str, tensor: torch.Tensor) -> Any:
-    try:
-        result = runtime.infer(name, tensor)
-        runtime.synchronize()
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise InputError(
-            f"model {name!r} does not run on a batch of shape {list(tensor.shape)}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return result
 
 
 def _stack(tensors: list[torch.Tensor], tasks: tuple[str, ...]) -> torch.Tensor:

@@ -17,6 +17,7 @@ from trunkline.runtime.outputs import copied
 from trunkline.runtime.resident import Residents, next_uses
 from trunkline.runtime.skeleton import Binding, Skeleton
 from trunkline.store import Store, StoredBlock, StoredModel
+from trunkline.store.trust import factory_names, require_trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Runtime:
             blocks of the model switched to are resident (PartialLoading, equation (8)).
         partial: False loads every model whole at each change of model, as a server without
             parameter sharing would.
+        trust: factories (`package.module:callable`) that may build models of this store, besides
+            those that were named on this machine (`trunkline import --factory`, `trunkline trust`).
         threads: how many threads read at once into host memory (default: the CPUs, at most 4).
 
     A model is looked up once; use a new runtime (or `forget`) after a model was replaced in the
@@ -77,9 +80,11 @@ class Runtime:
         memory_bytes: int | None = None,
         partial: bool = True,
         threads: int | None = None,
+        trust: Iterable[str] = (),
     ) -> None:
         self.store = store
         self.partial = partial
+        self._trust = factory_names(trust)
         self._memory = open_memory(device, threads)
         self._residents = Residents(store, self._memory, memory_bytes)
         self._known: dict[str, _Known] = {}
@@ -122,6 +127,7 @@ class Runtime:
 
         Raises:
             NotInStoreError: no such model.
+            UntrustedFactoryError: its factory was not named on this machine; no code of it ran.
             ArchitectureError: it was imported without an architecture, cannot be built, or its
                 weights don't fit.
         """
@@ -321,6 +327,7 @@ class Runtime:
                 )
             skeleton = self._skeletons.get(model.architecture.key)
             if skeleton is None:
+                require_trust(model.architecture, name, self._trust)
                 skeleton = Skeleton(model.architecture, self.device)
                 self._skeletons[model.architecture.key] = skeleton
             blocks = {block.digest: block for block in model.blocks}

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import torch
 
 from trunkline.errors import ArchitectureError
-from trunkline.runtime.build import build_skeleton
-from trunkline.runtime.dtypes import kind, torch_dtype
+from trunkline.runtime.dtypes import safetensors_dtype, torch_dtype
 from trunkline.runtime.resident import ResidentBlock, Residents
 from trunkline.runtime.slots import Slot, fill_unstored, find_slots, vacate
-from trunkline.store import Architecture, StoredModel, TensorSpec
+from trunkline.store import Architecture, StoredModel
+from trunkline.store.building import build_skeleton
+from trunkline.store.fitting import misfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,10 @@ class Skeleton:
                     f"model {model.name!r} has no tensor {slot.name!r}, which {self.label} needs"
                 )
             digest, spec = stored[source]
-            self._check(model.name, slot, spec)
+            needed = safetensors_dtype(slot.empty.dtype), tuple(slot.empty.shape)
+            if problem := misfit(source, spec.dtype, spec.shape, needed, self.label):
+                raise ArchitectureError(f"model {model.name!r}: {problem}")
+            torch_dtype(spec.dtype)  # an older PyTorch may lack it: told before any load
             feeds.append((position, digest, source))
         known = {name for slot in self.slots for name in (slot.name, *slot.names)} | self._ignored
         for name in stored:
@@ -104,18 +108,6 @@ class Skeleton:
             if holds[0] is not residents[digest] or holds[1] != name:
                 return False
         return True
-
-    def _check(self, model: str, slot: Slot, spec: TensorSpec) -> None:
-        if spec.shape != tuple(slot.empty.shape):
-            raise ArchitectureError(
-                f"model {model!r}: tensor {spec.name!r} has the shape {list(spec.shape)}, "
-                f"{self.label} needs {list(slot.empty.shape)}"
-            )
-        if kind(torch_dtype(spec.dtype)) != kind(slot.empty.dtype):
-            raise ArchitectureError(
-                f"model {model!r}: tensor {spec.name!r} is {spec.dtype}, {self.label} needs "
-                f"{slot.empty.dtype}"
-            )
 
 
 def _source(slot: Slot, stored: Mapping[str, object], tied: Mapping[str, str]) -> str | None:

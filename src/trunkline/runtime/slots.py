@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from trunkline.errors import ArchitectureError
-from trunkline.runtime.build import build_real
 from trunkline.runtime.resident import ResidentBlock
 from trunkline.store import Architecture
+from trunkline.store.building import build_real
+from trunkline.store.skeleton import places
 
 _OWN = ("_parameters", "_buffers", "_modules")
 
@@ -60,20 +61,13 @@ class Slot:
 
 def find_slots(module: nn.Module) -> Iterator[Slot]:
     """Every place of `module.state_dict()` that holds a tensor, tied ones included."""
-    places: list[tuple[nn.Module, str, bool, str, Tensor]] = []
-    for path, owner in module.named_modules(remove_duplicate=False):
-        prefix = f"{path}." if path else ""
-        for key, parameter in owner._parameters.items():
-            if parameter is not None:
-                places.append((owner, key, True, prefix + key, parameter))
-        for key, buffer in owner._buffers.items():
-            if buffer is not None and key not in owner._non_persistent_buffers_set:
-                places.append((owner, key, False, prefix + key, buffer))
+    found = list(places(module))
     names: dict[int, list[str]] = {}
-    for _, _, _, name, tensor in places:
-        names.setdefault(id(tensor), []).append(name)
-    for owner, key, is_parameter, name, tensor in places:
-        yield Slot(owner, key, is_parameter, name, tuple(names[id(tensor)]), tensor)
+    for place in found:
+        names.setdefault(id(place.tensor), []).append(place.name)
+    for place in found:
+        tied = tuple(names[id(place.tensor)])
+        yield Slot(place.owner, place.key, place.is_parameter, place.name, tied, place.tensor)
 
 
 def sets_its_own_way(module: nn.Module) -> bool:
