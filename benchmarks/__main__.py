@@ -20,8 +20,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.measure import MISSED
+from trunkline.runtime.machine import processor
 
-NAMES = ("planner", "store", "switching")
+NAMES = ("planner", "reproduce", "store", "switching")
 
 
 def main() -> int:
@@ -72,16 +73,6 @@ def machine() -> str:
         f"{datetime.date.today()}, {os.cpu_count()} x {processor()}, {platform.system()}, "
         f"Python {platform.python_version()}, {', '.join(packages)}"
     )
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":
