@@ -85,6 +85,7 @@ class LocalSearch:
     Attributes:
         good: (value, path) of the best paths, best first; the value counts tasks, and the share of
             the next one's price that is left.
+        best: the best path by its exact split, if only the empty one, and that split.
     """
 
     scattered: Scattered
@@ -99,6 +100,8 @@ class LocalSearch:
         self._rng = np.random.default_rng(self.seed)
         self._weighed = 0.0
         self._limit = TimeLimit(None)
+        self.best: tuple[list[int], Split] = ([], self.scattered.without_path)
+        self._best_value = -np.inf
 
     def run(
         self,
@@ -134,12 +137,6 @@ class LocalSearch:
         """Whether the search has found enough or spent its effort or time."""
         return self.good[0][0] >= enough or self._weighed >= effort or self._limit.is_up
 
-    def best(self) -> tuple[list[int], Split]:
-        """The best path found, if only the empty one, and its exact split."""
-        exact = [(path, split) for _, path in self.good if (split := self.scattered.split(path))]
-        exact.append(([], self.scattered.without_path))
-        return max(exact, key=lambda one: (one[1].served, -one[1].seconds))
-
     def improve(self, path: list[int], banned: Iterable[int] = ()) -> tuple[list[int], float]:
         """The local optimum below a path, first without the banned models, then with them."""
         banned = list(banned)
@@ -151,8 +148,20 @@ class LocalSearch:
         self._keep(state)
         return state.path, state.value
 
+    def offer(self, path: list[int]) -> None:
+        """Make a path the best one if its exact split is better."""
+        split = self.scattered.split(path)
+        if split is None:
+            return
+        best = self.best[1]
+        if (split.served, -split.seconds) > (best.served, -best.seconds):
+            self.best = list(path), split
+
     def _keep(self, state: _State) -> None:
         """Remember a path if it is among the best of those with different models."""
+        if state.value > self._best_value if self._filling.exact else state.value >= 0:
+            self.offer(state.path)
+            self._best_value = max(self._best_value, state.value)
         members = set(state.path)
         for n, (value, path) in enumerate(self.good):
             if members == set(path):
