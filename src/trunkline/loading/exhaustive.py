@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 
 from trunkline.errors import UnsupportedProblemError
 from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import TIME_TOLERANCE, LoadingProblem, time_limit
+from trunkline.loading.relax import servable_bound
 from trunkline.loading.schedule import make_batch, plan_of
 from trunkline.loading.service import Reading, Upload
+from trunkline.loading.timing import TimeLimit
 
 MAX_TASKS = 12
 """More tasks than this are refused: the states double with each."""
@@ -26,8 +28,13 @@ MAX_EVICTABLE = 10
 _State = tuple[int, frozenset[str]]  # tasks served (bits), blocks resident
 
 
-def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
+def exhaustive(
+    problem: LoadingProblem, *, upload: Upload = "sum", time_limit_s: float | None = None
+) -> LoadingPlan:
     """A plan that provably serves the most tasks, and of those ends first.
+
+    Args:
+        time_limit_s: after so many seconds the best plan so far is returned, not proven.
 
     Raises:
         UnsupportedProblemError: more than `MAX_TASKS` tasks, or with a memory budget more than
@@ -44,15 +51,18 @@ def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPla
     came_from: dict[_State, tuple[_State, Batch]] = {}
     layers: list[list[_State]] = [[] for _ in range(count + 1)]
     layers[0].append(start)
-    for layer in layers:
-        for state in layer:
-            for after, batch in _steps(problem, state, finish[state], reading):
-                if after not in finish:
-                    layers[after[0].bit_count()].append(after)
-                elif finish[after] <= batch.finish_s:
-                    continue
-                finish[after] = batch.finish_s
-                came_from[after] = (state, batch)
+    limit = TimeLimit(time_limit_s)
+    stopped = False
+    for state in chain.from_iterable(layers):  # a layer only grows while earlier ones are read
+        if stopped := limit.is_up:
+            break
+        for after, batch in _steps(problem, state, finish[state], reading):
+            if after not in finish:
+                layers[after[0].bit_count()].append(after)
+            elif finish[after] <= batch.finish_s:
+                continue
+            finish[after] = batch.finish_s
+            came_from[after] = (state, batch)
     best = min(finish, key=lambda state: (-state[0].bit_count(), finish[state]))
     batches: list[Batch] = []
     while best in came_from:
@@ -60,7 +70,8 @@ def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPla
         batches.append(batch)
     batches.reverse()
     served = sum(len(batch.tasks) for batch in batches)
-    return plan_of(problem, "exhaustive", tuple(batches), bound=served)
+    bound = servable_bound(problem) if stopped else served
+    return plan_of(problem, "exhaustive", tuple(batches), bound=bound)
 
 
 def _steps(

@@ -9,21 +9,27 @@ from dataclasses import replace
 from typing import Any
 
 from trunkline.errors import InputError, UnknownMethodError
+from trunkline.loading.equal import equal
 from trunkline.loading.exhaustive import exhaustive
 from trunkline.loading.greedy import greedy
 from trunkline.loading.independent import independent
+from trunkline.loading.milp import milp
 from trunkline.loading.optimal import optimal
 from trunkline.loading.paper import paper
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
+from trunkline.loading.search import search
 
 Method = Callable[..., LoadingPlan]
 
 METHODS: Mapping[str, Method] = {
     "optimal": optimal,
+    "search": search,
+    "milp": milp,
     "greedy": greedy,
     "paper": paper,
     "independent": independent,
+    "equal": equal,
     "exhaustive": exhaustive,
 }
 """Every method: `(problem, *, upload, ...) -> plan`."""
