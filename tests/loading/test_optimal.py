@@ -252,6 +252,16 @@ def test_no_band_or_no_link_is_never_served(fault):
         assert [batch.tasks for batch in plan.batches] == [("local",)], method
 
 
+@pytest.mark.parametrize("method", ["optimal", "search", "milp", "greedy", "independent"])
+def test_a_link_that_moves_nothing_serves_models_without_blocks(method, monkeypatch):
+    """Where no byte can be loaded, only models that need none are served, scattered or not."""
+    monkeypatch.setattr("trunkline.loading.parts.fits", lambda tasks: False)
+    holds = {"none": "", "s1": "pq", "s2": "qr", "s3": "rp", "inside": "p"}
+    problem = replace(tiny(holds, dict.fromkeys(holds, 1), 9.0), loading=Link((Stage(0.0),)))
+    plan = trunkline.plan(problem, method)
+    assert [batch.model for batch in plan.batches] == ["none"]
+
+
 def test_components_of_both_kinds_combine():
     """A trie, a scattered component and a lone model are solved apart and combined exactly."""
     holds = {"t1": "ax", "t2": "ay", "s1": "pq", "s2": "qr", "s3": "rp", "lone": "z"}
