@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from trunkline.loading.forest import ForestRelaxation, violated_forests
 from trunkline.loading.local_search import LocalSearch
-from trunkline.loading.proof import Proof
+from trunkline.loading.proof import Proof, rounded_path
 from trunkline.loading.timing import TimeLimit
 
 FOREVER = TimeLimit(None)
@@ -37,7 +38,8 @@ def test_the_bound_is_valid_and_the_proof_meets_it(make_scattered, directed, ste
         assert relaxed.bound >= best - 1e-6, seed
         search = LocalSearch(scattered)  # has not run: the proof must find the plan itself
         proof = Proof(search, scattered.tasks)
-        proof.run(FOREVER)
+        proof.relax(FOREVER)
+        proof.branch(FOREVER)
         assert (search.best[1].served, proof.bound) == (best, best), seed
 
 
@@ -89,5 +91,34 @@ def test_out_of_time_the_bound_still_holds(make_scattered):
         best = most(scattered)
         assert ForestRelaxation(scattered).solve(-np.inf, TimeLimit(0.0)).bound >= best - 1e-6
         proof = Proof(LocalSearch(scattered), scattered.tasks)
-        proof.run(TimeLimit(0.0))
+        proof.relax(TimeLimit(0.0))
+        proof.branch(TimeLimit(0.0))
         assert proof.bound == scattered.tasks
+
+
+def test_rounding_follows_the_pieces():
+    """Edges of greatest value are followed, two at a model at most and without a cycle; models
+    visited less than half are left out, and pieces are put end to end."""
+    scattered_edges = [(0, 1, 0.9), (1, 2, 0.8), (0, 2, 0.7), (3, 4, 0.6), (2, 3, 0.01)]
+
+    class Solved:
+        visited = np.arange(5)
+        first_edge = 5
+        tail = np.array([e[0] for e in scattered_edges])
+        head = np.array([e[1] for e in scattered_edges])
+
+    values = np.array([1.0, 1.0, 0.4, 0.9, 0.8, *(e[2] for e in scattered_edges)])
+    # 0-1-2 (0-2 would close a cycle), 3-4; 2 is not visited
+    assert rounded_path(Solved(), values) == [0, 1, 3, 4]
+
+
+def test_whole_solutions_round_to_themselves(make_scattered):
+    """Where everything can be served, the solution visits every model, and so does its path."""
+    for seed in range(20):
+        scattered = make_scattered(seed, 5)
+        scattered = replace(scattered, limit_s=100 * scattered.limit_s)
+        relaxation = ForestRelaxation(scattered)
+        relaxed = relaxation.solve(-np.inf, FOREVER)
+        path = rounded_path(relaxation, relaxed.values)
+        assert sorted(path) == list(range(5))
+        assert scattered.split(path).served == round(relaxed.bound) == scattered.tasks

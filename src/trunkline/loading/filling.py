@@ -70,7 +70,8 @@ class Filling:
         )
 
     def value(self, tally: Tally, visits: int, spent_s: float) -> tuple[float, int]:
-        """Tasks served, plus the share of the next one's price that is left, and the level reached.
+        """Tasks served, plus the share of the next one's price that is left (where no task is left,
+        a share that grows with the time left), and the level reached.
 
         Args:
             visits: visits with a task each that `spent_s` pays for.
@@ -85,7 +86,7 @@ class Filling:
         level = int(seconds.searchsorted(left_s, side="right")) - 1
         left_s -= float(seconds[level])
         if level == last:
-            partial = min(left_s / float(self.price[last]), 0.999)
+            partial = left_s / (left_s + float(self.price[last]))  # more is better, below 1
         else:
             more_s = float(seconds[level + 1] - seconds[level])
             partial = left_s / more_s * float(steps[level + 1] - steps[level])

@@ -124,23 +124,31 @@ class ForestRelaxation:
             if edges.size
         ]
 
+    def step(self, cutoff: float) -> tuple[Relaxed, list[Row]]:
+        """The solution with the rows so far, and the rows that it violates (for `add`)."""
+        self._solver.run()
+        if self._solver.modelStatusToString(self._solver.getModelStatus()) == "Infeasible":
+            return Relaxed(-np.inf, None), []
+        bound = self._solver.getInfo().objective_function_value
+        if bound < cutoff:
+            return Relaxed(bound, None), []
+        values = np.array(self._solver.getSolution().col_value)
+        return Relaxed(bound, values), self._violated(values)
+
+    def add(self, rows: list[Row]) -> None:
+        """Add rows that a solution violated."""
+        add_rows(self._solver, rows)
+
     def solve(self, cutoff: float, limit: TimeLimit) -> Relaxed:
         """Solve, cut and solve again until nothing is violated, the bound is below `cutoff`, or the
         time is up (then the values are None too, and the bound still holds)."""
         while True:
-            self._solver.run()
-            if self._solver.modelStatusToString(self._solver.getModelStatus()) == "Infeasible":
-                return Relaxed(-np.inf, None)
-            bound = self._solver.getInfo().objective_function_value
-            if bound < cutoff:
-                return Relaxed(bound, None)
-            values = np.array(self._solver.getSolution().col_value)
-            rows = self._violated(values)
+            relaxed, rows = self.step(cutoff)
             if not rows:
-                return Relaxed(bound, values)
+                return relaxed
             if limit.is_up:
-                return Relaxed(bound, None)
-            add_rows(self._solver, rows)
+                return Relaxed(relaxed.bound, None)
+            self.add(rows)
 
     def _violated(self, values: NDArray[np.float64]) -> list[Row]:
         """The rows that a solution violates: steps without their visit, and cycles."""

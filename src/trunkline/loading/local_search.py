@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,9 @@ WORSE = 1.0
 
 CANDIDATES = 5
 """How many changes of each kind are counted exactly."""
+
+MAX_OPTIMA = 5_000
+"""So many local optima are remembered by their models; a path that comes to one is done."""
 
 LEAST_GAIN = 1e-6
 """In tasks; less is rounding."""
@@ -91,15 +95,25 @@ class LocalSearch:
     good: list[tuple[float, list[int]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        n = len(self.scattered)
-        self._filling = Filling(self.scattered)
-        self._saved_s = np.zeros((n + 1, n + 1))
-        self._saved_s[:n, :n] = self.scattered.saved_s
-        self._rng = np.random.default_rng(self.seed)
         self._weighed = 0.0
         self._limit = TimeLimit(None)
+        self._optima: dict[frozenset[int], tuple[list[int], float]] = {}
         self.best: tuple[list[int], Split] = ([], self.scattered.without_path)
         self._best_value = -np.inf
+        self._starts = self._make_starts()
+
+    @cached_property
+    def _filling(self) -> Filling:
+        return Filling(self.scattered)
+
+    @cached_property
+    def _saved_s(self) -> NDArray[np.float64]:
+        """Seconds that i saves by following j; the last row and column, for no model, are 0."""
+        return np.pad(self.scattered.saved_s, (0, 1))
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
 
     def run(
         self,
@@ -108,16 +122,16 @@ class LocalSearch:
         effort: float | None = None,
         limit: TimeLimit | None = None,
     ) -> None:
-        """Search until `enough` tasks are served, or for so much effort (None: as usual), or until
-        the limit is up."""
+        """Search until `enough` tasks are served, or until so much effort is spent in all (None: as
+        usual), or until the limit is up. A second call goes on where the first one ended."""
         self._limit = limit or self._limit
         if effort is None:
             effort = max(EFFORT, EFFORT_PER_MODEL * len(self.scattered))
-        for start in self._starts():
+        for start in self._starts:
             self.improve(start)
             if self._is_over(enough, SEEDING * effort):
                 break
-        if not self.good[0][1]:
+        if not self.good or not self.good[0][1]:
             return  # not one model can be visited
         value, path = self.good[0]
         stuck = 0
@@ -133,7 +147,7 @@ class LocalSearch:
 
     def _is_over(self, enough: float, effort: float) -> bool:
         """Whether the search has found enough or spent its effort or time."""
-        return self.good[0][0] >= enough or self._weighed >= effort or self._limit.is_up
+        return self.best[1].served >= enough or self._weighed >= effort or self._limit.is_up
 
     def improve(self, path: list[int], banned: Iterable[int] = ()) -> tuple[list[int], float]:
         """The local optimum below a path, first without the banned models, then with them."""
@@ -171,7 +185,7 @@ class LocalSearch:
         self.good.sort(key=lambda one: -one[0])
         del self.good[POOL:]
 
-    def _starts(self) -> Iterator[list[int]]:
+    def _make_starts(self) -> Iterator[list[int]]:
         """The best part of a greedy chain from each model, the best first, and the empty path."""
         chains = greedy_chains(self.scattered, self._filling, self._limit)
         yield from (*chains[:1], [], *chains[1:])
@@ -207,19 +221,35 @@ class LocalSearch:
         """Take the best change until none is better. Banned models stay out."""
         state.outside[list(banned)] = False
         while True:
-            while not self._limit.is_up and (change := self._best_change(state)) is not None:
-                old = state.path[change.at : change.at + change.out]
-                new = [change.new] if change.new >= 0 else []
-                state.path[change.at : change.at + change.out] = new
-                state.outside[old] = True
-                state.outside[[*new, *banned]] = False
-                state.tally, state.spent_s = self._after(state, change, old)
-                self._count(state)
+            known = None if banned else self._optima.get(frozenset(state.path))
+            if known is not None:
+                state.path, state.value = list(known[0]), known[1]
+                return state
+            change = None if self._limit.is_up else self._best_change(state)
+            if change is not None:
+                self._make(state, change)
+                state.outside[list(banned)] = False
+                continue
             state.path, gained = reorder(state.path, self._saved_s)
             if gained == 0:
-                return state
+                break
             state.spent_s -= gained
             self._count(state)
+        if not banned and not self._limit.is_up:
+            if len(self._optima) >= MAX_OPTIMA:
+                self._optima.clear()
+            self._optima[frozenset(state.path)] = (list(state.path), state.value)
+        return state
+
+    def _make(self, state: _State, change: _Change) -> None:
+        """Change a state."""
+        old = state.path[change.at : change.at + change.out]
+        new = [change.new] if change.new >= 0 else []
+        state.path[change.at : change.at + change.out] = new
+        state.outside[old] = True
+        state.outside[new] = False
+        state.tally, state.spent_s = self._after(state, change, old)
+        self._count(state)
 
     def _count(self, state: _State) -> None:
         """Set a state's value and level from its tally and what it spends."""

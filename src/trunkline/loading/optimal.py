@@ -8,8 +8,8 @@ tasks", and the tables are combined (`parts`). A component is solved
   it (`ordered`);
 - by dynamic programming over subsets where it is scattered and small (`subsets`).
 
-The models of all other components are planned together: `local_search` finds a plan, and a branch
-and cut (`proof`) proves it or finds a better one, until the time limit.
+The models of all other components are planned together: `search` finds a plan and a bound, and a
+branch and cut (`proof`) proves the plan or finds a better one, until the time limit.
 
 Problems with arrivals, deadlines per task, a memory budget or resident blocks get the best of
 several plans (`forward`), under a bound from a relaxation: valid, and honest about the gap.
@@ -20,14 +20,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from trunkline.loading.forward import Forward
-from trunkline.loading.local_search import LocalSearch
 from trunkline.loading.parts import Parts
 from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import LoadingProblem
-from trunkline.loading.proof import Proof
 from trunkline.loading.relax import relaxed_bound
-from trunkline.loading.scattered import Split
 from trunkline.loading.schedule import batches_of, plan_of
+from trunkline.loading.search import explore
 from trunkline.loading.service import Reading, Service, Upload, service_of
 from trunkline.loading.timing import TimeLimit
 from trunkline.loading.trie import Visit
@@ -61,28 +59,16 @@ def optimal(
         return plan_of(problem, "optimal", batches, bound=relaxed_bound(problem, reading))
     service = service_of(plain, reading)
     parts = Parts(plain, service)
-    path, split, bound = _proved(parts, limit)
-    batches = batches_of(plain, service, parts.visits(path, split))
-    return plan_of(problem, "optimal", batches, bound=bound)
-
-
-def _proved(parts: Parts, limit: TimeLimit) -> tuple[list[int], Split, int]:
-    """The best path through the models that no table solves, its split, and the bound."""
-    if not len(parts.scattered):
-        return [], parts.scattered.without_path, parts.quick_bound
-    search = LocalSearch(parts.scattered)
-    search.run(enough=parts.quick_bound, limit=limit)
-    proof = Proof(search, parts.quick_bound)
-    proof.run(limit)
-    return (*search.best, proof.bound)
+    proof = explore(parts, limit)
+    proof.branch(limit)
+    batches = batches_of(plain, service, parts.visits(*proof.best))
+    return plan_of(problem, "optimal", batches, bound=proof.bound)
 
 
 def _visits(problem: LoadingProblem, service: Service) -> list[Visit]:
     """The visits of a plain problem, proved or not, in milliseconds."""
     parts = Parts(problem, service)
-    search = LocalSearch(parts.scattered)
-    search.run(effort=QUICK_EFFORT)
-    return parts.visits(*search.best)
+    return parts.visits(*explore(parts, TimeLimit(None), effort=QUICK_EFFORT, relaxed=False).best)
 
 
 def _extended(problem: LoadingProblem, reading: Reading) -> tuple[Batch, ...]:
