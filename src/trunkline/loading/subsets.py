@@ -12,6 +12,7 @@ service tables of S. A dynamic programme over all subsets: 2^n n^2 for h, 2^n K 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,17 +116,26 @@ def _shortest_paths(first: NDArray[np.float64], after: NDArray[np.float64]) -> N
     """H(S, i), shape (2^n, n); infinite where i is not in S."""
     n = first.size
     paths = np.full((1 << n, n), np.inf)
-    members = np.arange(1 << n)
-    sizes = np.zeros(1 << n, dtype=np.int64)
-    for i in range(n):
-        sizes += members >> i & 1
-        paths[1 << i, i] = first[i]
-    for size in range(2, n + 1):
-        layer = members[sizes == size]
-        for i in range(n):
-            subsets = layer[(layer >> i & 1).astype(bool)]
-            paths[subsets, i] = (paths[subsets ^ (1 << i)] + after[:, i]).min(axis=1)
+    paths[1 << np.arange(n), np.arange(n)] = first
+    into = np.ascontiguousarray(after.T)
+    for subsets, last, before in _layers(n):
+        paths[subsets, last] = (paths[before] + into[last]).min(axis=1)
     return paths
+
+
+@lru_cache(maxsize=32)
+def _layers(
+    n: int,
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], ...]:
+    """For each size from 2 up: all subsets S with each i in S, and S - i."""
+    members = np.arange(1 << n)
+    holds = (members[:, None] >> np.arange(n) & 1).astype(bool)
+    sizes = holds.sum(axis=1)
+    layers = []
+    for size in range(2, n + 1):
+        row, last = np.nonzero(holds & (sizes == size)[:, None])
+        layers.append((row, last, row ^ (1 << last)))
+    return tuple(layers)
 
 
 def _combined_service(service: Sequence[Table], limit_s: float) -> NDArray[np.float64]:
