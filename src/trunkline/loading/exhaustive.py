@@ -1,8 +1,9 @@
 """`exhaustive`: brute force over everything a plan may do, for tests and tiny problems.
 
 No theorem is used: any set of tasks of one model may be a batch, in any order, models may be
-visited again, and with a memory budget any blocks may be dropped. Least finish time over states
-(tasks served, blocks resident), which is all that the future depends on.
+visited again, and with a memory budget any blocks may be dropped to make room (never more than
+that needs: dropping takes no time and can be done later). Least finish time over states (tasks
+served, blocks resident), which is all that the future depends on.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from itertools import combinations
 
 from trunkline.errors import UnsupportedProblemError
 from trunkline.loading.plan import Batch, LoadingPlan
-from trunkline.loading.problem import TIME_TOLERANCE, LoadingProblem, time_limit
+from trunkline.loading.problem import LoadingProblem, time_limit
 from trunkline.loading.schedule import make_batch, plan_of
 from trunkline.loading.service import Reading, Upload
 
 MAX_TASKS = 12
 """More tasks than this are refused: the states double with each."""
 
-MAX_EVICTABLE = 10
-"""With a memory budget, at most this many blocks may be in doubt at one time."""
+MAX_BLOCKS = 16
+"""With a memory budget, more blocks (with bytes, resident or asked for) than this are refused."""
 
 _State = tuple[int, frozenset[str]]  # tasks served (bits), blocks resident
 
@@ -31,12 +32,17 @@ def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPla
 
     Raises:
         UnsupportedProblemError: more than `MAX_TASKS` tasks, or with a memory budget more than
-            `MAX_EVICTABLE` blocks that could be dropped at one time.
+            `MAX_BLOCKS` blocks.
     """
     count = len(problem.tasks)
     if count > MAX_TASKS:
         raise UnsupportedProblemError(
             f"'exhaustive' takes at most {MAX_TASKS} tasks, the problem has {count}"
+        )
+    if problem.memory_bytes is not None and (blocks := _blocks_in_doubt(problem)) > MAX_BLOCKS:
+        raise UnsupportedProblemError(
+            f"'exhaustive' weighs at most {MAX_BLOCKS} blocks for a memory budget, "
+            f"the problem has {blocks}"
         )
     reading = Reading(upload)
     start: _State = (0, problem.resident)
@@ -94,21 +100,25 @@ def _steps(
                         yield (now, after), replace(batch, evicted=tuple(sorted(evicted)))
 
 
+def _blocks_in_doubt(problem: LoadingProblem) -> int:
+    """The blocks with bytes that are resident at the start or that a task's model holds."""
+    asked = (problem.library[task.model].blocks for task in problem.tasks)
+    return sum(problem.library.blocks[b] > 0 for b in problem.resident.union(*asked))
+
+
 def _evictions(
     problem: LoadingProblem, resident: frozenset[str], needs: frozenset[str]
 ) -> Iterator[frozenset[str]]:
-    """Every choice of blocks to drop that makes room for a model; nothing where it cannot fit."""
-    others = sorted(resident - needs)
+    """Every choice of blocks to drop that makes room for a model and of which none could stay;
+    nothing where it cannot fit."""
     if problem.memory_bytes is None:
-        yield frozenset(others)
+        yield resident - needs
         return
-    if len(others) > MAX_EVICTABLE:
-        raise UnsupportedProblemError(
-            f"'exhaustive' weighs at most {MAX_EVICTABLE} blocks to evict, here are {len(others)}"
-        )
-    total = problem.library.bytes_of(resident | needs)
-    limit = problem.memory_bytes * (1 + TIME_TOLERANCE)
+    sizes = problem.library.blocks
+    others = sorted(block for block in resident - needs if sizes[block] > 0)
+    excess = problem.library.bytes_of(resident | needs) - problem.memory_limit
     for size in range(len(others) + 1):
         for evicted in combinations(others, size):
-            if total - problem.library.bytes_of(evicted) <= limit:
+            freed = sum(sizes[block] for block in evicted)
+            if freed >= excess and all(freed - sizes[block] < excess for block in evicted):
                 yield frozenset(evicted)

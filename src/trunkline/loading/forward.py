@@ -16,15 +16,12 @@ from dataclasses import replace
 import numpy as np
 
 from trunkline.loading.plan import Batch
-from trunkline.loading.problem import TIME_TOLERANCE, LoadingProblem, time_limit
-from trunkline.loading.schedule import make_batch
+from trunkline.loading.problem import LoadingProblem, time_limit
+from trunkline.loading.schedule import Group, make_batch
 from trunkline.loading.service import Reading
 
 MAX_THRESHOLDS = 16
 """At most this many different deadlines are weighed for the members of one batch."""
-
-Group = tuple[int, Sequence[int]]
-"""A model's position and the positions of the tasks of one batch."""
 
 
 class Forward:
@@ -165,7 +162,7 @@ class Forward:
         if self._whole:
             return sorted(others)
         library, sizes = self._problem.library, self._problem.library.blocks
-        limit = (self._problem.memory_bytes or 0.0) * (1 + TIME_TOLERANCE)
+        limit = self._problem.memory_limit
         held = library.bytes_of(self._resident | needs)
         if held <= limit:
             return []

@@ -9,22 +9,20 @@ so neither order nor interleaving of components matters). A component is solved
 - else by the best of several orders with an exact split, with a table from below beside it
   (`ordered`), and then the plan says `proven: false` unless the two meet.
 
-Problems with arrivals, deadlines per task, a memory budget or resident blocks get the best of
-several plans (`forward`), under a bound from a relaxation: valid, and honest about the gap.
+Problems with arrivals, deadlines per task, a memory budget or resident blocks: see `extended`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from trunkline.library import Component
-from trunkline.loading.forward import Forward
+from trunkline.loading.extended import extended
 from trunkline.loading.ordered import BestOf, OrderedTable, nearest_order, relaxed_table
-from trunkline.loading.plan import Batch, LoadingPlan
+from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
-from trunkline.loading.relax import relaxed_bound
 from trunkline.loading.schedule import batches_of, plan_of
 from trunkline.loading.service import Reading, Service, Table, Upload, service_of
 from trunkline.loading.subsets import SubsetTable, fits
@@ -33,9 +31,6 @@ from trunkline.loading.trie import TrieTable, Visit
 
 MAX_ORDERS = 24
 """How many start models are tried for the order of a large scattered component."""
-
-MAX_DEADLINES = 8
-"""How many of the tasks' own deadlines are tried as the common one."""
 
 
 class _Solved(Protocol):
@@ -62,8 +57,7 @@ def optimal(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
     reading = Reading(upload)
     plain = problem.plain
     if plain is None:
-        batches = _extended(problem, reading)
-        return plan_of(problem, "optimal", batches, bound=relaxed_bound(problem, reading))
+        return extended(problem, "optimal", reading, lambda *plain: _visits(*plain)[0])
     service = service_of(plain, reading)
     visits, bound = _visits(plain, service)
     return plan_of(problem, "optimal", batches_of(plain, service, visits), bound=bound)
@@ -88,43 +82,6 @@ def _visits(problem: LoadingProblem, service: Service) -> tuple[list[Visit], int
         for visit in answer.solved.visits(count)
     ]
     return visits, bound
-
-
-def _extended(problem: LoadingProblem, reading: Reading) -> tuple[Batch, ...]:
-    """The best of several plans for a problem with optional fields.
-
-    One is greedy throughout. The others take a deadline that some task has, plan the tasks due
-    then or later as if it were the only one and nothing else were stated, run these batches under
-    what is stated, and go on greedily.
-    """
-    deadlines = sorted({problem.deadline_of(task) for task in problem.tasks})
-    tried = [Forward(problem, reading).run_greedy()]
-    for deadline_s in deadlines[:: -(-len(deadlines) // MAX_DEADLINES) or 1]:
-        kept = [
-            k
-            for k, task in enumerate(problem.tasks)
-            if problem.deadline_of(task) >= deadline_s
-            and problem.fits(problem.model_index[task.model])
-        ]
-        tasks = tuple(replace(problem.tasks[k], arrival_s=0.0, deadline_s=None) for k in kept)
-        plain = replace(
-            problem, deadline_s=deadline_s, tasks=tasks, memory_bytes=None, resident=frozenset()
-        )
-        service = service_of(plain, reading)
-        position = {problem.tasks[k].id: k for k in kept}
-        groups = [
-            (plain.model_index[batch.model], [position[name] for name in batch.tasks])
-            for batch in batches_of(plain, service, _visits(plain, service)[0])
-        ]
-        tried.append(Forward(problem, reading).replay(groups).run_greedy())
-    best = max(tried, key=_merit)
-    return tuple(best.batches)
-
-
-def _merit(plan: Forward) -> tuple[int, float]:
-    """More tasks first, then an earlier end."""
-    served = sum(len(batch.tasks) for batch in plan.batches)
-    return served, -plan.batches[-1].finish_s if plan.batches else 0.0
 
 
 def _parts(component: Component, service: Service) -> Iterable[Component]:

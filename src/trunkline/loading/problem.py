@@ -114,29 +114,45 @@ class LoadingProblem:
         """The same problem as the paper states it: one deadline, all tasks there at the start,
         nothing resident, only the previous model's blocks kept. None where an optional field makes
         a difference."""
+        if self.memory_bytes is not None or self.useful_residents:
+            return None
+        one = self.one_deadline
+        return one if one is None or not one.resident else replace(one, resident=frozenset())
+
+    @cached_property
+    def one_deadline(self) -> LoadingProblem | None:
+        """The same problem with the tasks' deadline as the common one; None where tasks arrive
+        after the start or differ in their deadlines."""
         deadlines = {self.deadline_of(task) for task in self.tasks}
-        if self.memory_bytes is not None or len(deadlines) > 1:
+        if len(deadlines) > 1 or any(task.arrival_s for task in self.tasks):
             return None
-        if any(task.arrival_s for task in self.tasks):
-            return None
-        if self.resident and self.resident & frozenset().union(
-            *(self.library.block_sets[self.model_index[task.model]] for task in self.tasks)
-        ):
-            return None
-        if not self.resident and all(task.deadline_s is None for task in self.tasks):
+        if all(task.deadline_s is None for task in self.tasks):
             return self
         return replace(
             self,
-            deadline_s=deadlines.pop() if deadlines else self.deadline_s,
+            deadline_s=deadlines.pop(),
             tasks=tuple(replace(task, deadline_s=None) for task in self.tasks),
-            resident=frozenset(),
         )
+
+    @cached_property
+    def useful_residents(self) -> frozenset[str]:
+        """The blocks resident at the start that some task's model holds."""
+        if not self.resident:
+            return frozenset()
+        asked = {self.model_index[task.model] for task in self.tasks}
+        held = (self.library.block_sets[model] for model in asked)
+        return self.resident.intersection(frozenset().union(*held))
+
+    @property
+    def memory_limit(self) -> float:
+        """The bytes of blocks that may be resident, up to rounding; infinite without a budget."""
+        if self.memory_bytes is None:
+            return math.inf
+        return self.memory_bytes * (1 + TIME_TOLERANCE)
 
     def fits(self, model: int) -> bool:
         """Whether a model's blocks fit into the memory budget at all."""
-        if self.memory_bytes is None:
-            return True
-        return self.library.model_bytes[model] <= self.memory_bytes * (1 + TIME_TOLERANCE)
+        return self.library.model_bytes[model] <= self.memory_limit
 
     @cached_property
     def upload_s(self) -> list[float]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.service import Reading, Service
 from trunkline.loading.trie import Visit
+
+Group = tuple[int, Sequence[int]]
+"""A model's position and the positions of the tasks of one batch."""
 
 
 def batches_of(
@@ -25,23 +29,84 @@ def batches_of(
     """
     batches: list[Batch] = []
     clock = 0.0
-    served = [0] * len(problem.models)
     previous: int | None = None
-    for model, count in visits:
-        first = served[model]
-        positions = service.order[model][first : first + count]
-        served[model] += count
-        load_bytes = load_bytes_after(problem, model, previous, whole=whole)
-        previous = model
-        done = 0
-        for size in service.reading.batch_sizes(count, problem.models[model].max_batch):
-            members = positions[done : done + size]
-            done += size
+    for groups in groups_of(problem, service, visits):
+        for model, members in groups:
+            load_bytes = load_bytes_after(problem, model, previous, whole=whole)
+            previous = model
             batch = make_batch(problem, model, members, load_bytes, clock, service.reading)
             batches.append(batch)
             clock = batch.finish_s
-            load_bytes = 0
     return tuple(batches)
+
+
+def groups_of(
+    problem: LoadingProblem, service: Service, visits: Iterable[Visit]
+) -> list[list[Group]]:
+    """The groups of each visit as `batches_of` makes its batches."""
+    served = [0] * len(problem.models)
+    found = []
+    for model, count in visits:
+        groups: list[Group] = []
+        for size in service.reading.batch_sizes(count, problem.models[model].max_batch):
+            first = served[model]
+            served[model] += size
+            groups.append((model, service.order[model][first : first + size]))
+        found.append(groups)
+    return found
+
+
+def batches_keeping(
+    problem: LoadingProblem,
+    reading: Reading,
+    groups: Sequence[Group],
+    kept: Sequence[Collection[str]],
+) -> tuple[Batch, ...]:
+    """The batches of these groups, each as early as can be.
+
+    Args:
+        kept: with a memory budget, for each group the blocks that must stay when it loads, beside
+            its model's own. More stays where there is room.
+    """
+    batches: list[Batch] = []
+    clock, resident = 0.0, problem.resident
+    for place, ((model, members), stay) in enumerate(zip(groups, kept, strict=True)):
+        needs = problem.library.block_sets[model]
+        load_bytes = problem.library.bytes_of(needs - resident)
+        begin = max([clock, *(problem.tasks[k].arrival_s for k in members)])
+        batch = make_batch(problem, model, members, load_bytes, begin, reading)
+        if problem.memory_bytes is None:
+            resident = needs
+        else:
+            later = [problem.library.block_sets[one] for one, _ in groups[place + 1 :]]
+            evicted = _room_for(problem, resident, needs, stay, frozenset().union(*later))
+            resident = (resident | needs).difference(evicted)
+            batch = replace(batch, evicted=tuple(sorted(evicted)))
+        batches.append(batch)
+        clock = batch.finish_s
+    return tuple(batches)
+
+
+def _room_for(
+    problem: LoadingProblem,
+    resident: frozenset[str],
+    needs: frozenset[str],
+    stay: Collection[str],
+    later: frozenset[str],
+) -> list[str]:
+    """What goes so that a model fits: nothing that must stay, first what no later batch needs."""
+    library = problem.library
+    excess = library.bytes_of(resident | needs) - problem.memory_limit
+    evicted: list[str] = []
+    for block in sorted(
+        resident.difference(needs, stay), key=lambda b: (b in later, -library.blocks[b], b)
+    ):
+        if excess <= 0:
+            break
+        if library.blocks[block] > 0:
+            evicted.append(block)
+            excess -= library.blocks[block]
+    return evicted
 
 
 def load_bytes_after(
