@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 import trunkline
 from trunkline.errors import UnsupportedProblemError
 from trunkline.loading.document import problem_to_document
-from trunkline.loading.forward import Forward
+from trunkline.loading.extended import extended
+from trunkline.loading.line import Line
+from trunkline.loading.sequence import BatchSequence
 from trunkline.loading.service import Reading
 
 
-def extended(make_problem, seed: int, sharing: str):
-    """A tiny problem with every optional field that the seed gives it."""
-    rng = random.Random(seed)
-    document = problem_to_document(make_problem(seed, sharing, seed % 2 == 0))
-    document["tasks"] = document["tasks"][:5]
-    for task in document["tasks"]:
-        if rng.random() < 0.5:
-            task["arrival_s"] = rng.choice([0, 1, 3, 6])
-        if rng.random() < 0.5:
-            task["deadline_s"] = rng.choice([2, 5, 9, 30])
-    if rng.random() < 0.6:
-        document["memory_bytes"] = rng.choice([5, 10, 15, 30])
-    if rng.random() < 0.5:
-        document["resident"] = [b for b in document["blocks"] if rng.random() < 0.4]
-    return trunkline.load(document)
-
-
-@pytest.mark.parametrize("sharing", ["prefix", "scattered"])
-def test_plans_hold_and_bounds_are_valid(make_problem, sharing):
-    """Every method's plan passes the checker, and no bound is below the brute-force optimum."""
-    proven = 0
-    for seed in range(120):
-        problem = extended(make_problem, seed, sharing)
-        best = trunkline.plan(problem, "exhaustive")
-        assert trunkline.check(problem, best) == [], seed
-        for method in ("optimal", "greedy", "independent"):
-            plan = trunkline.plan(problem, method)
-            assert trunkline.check(problem, plan) == [], (seed, method)
+@pytest.mark.parametrize("upload", ["sum", "max"])
+def test_equals_brute_force(make_extended, upload):
+    """On tiny problems with any optional field `optimal` serves as many as brute force and proves
+    it; every method's plan holds, and no bound is below the optimum."""
+    for seed in range(150):
+        problem = make_extended(seed, tasks=7)
+        best = trunkline.plan(problem, "exhaustive", upload=upload)
+        assert trunkline.check(problem, best, upload=upload) == [], seed
+        plan = trunkline.plan(problem, upload=upload)
+        assert (plan.served, plan.proven) == (best.served, True), seed
+        for method in ("optimal", "greedy", "independent", "insertion"):
+            plan = trunkline.plan(problem, method, upload=upload)
+            assert trunkline.check(problem, plan, upload=upload) == [], (seed, method)
             assert plan.served <= best.served <= plan.bound, (seed, method)
-        proven += trunkline.plan(problem).proven
-    assert proven > 40  # the bound is of use, not only valid
+
+
+def test_a_time_limit_is_used_to_prove(make_extended):
+    """With time given the search goes on until it is proved (or the time is over)."""
+    for seed in range(5):
+        problem = make_extended(seed)
+        plan = extended(problem, Reading(), lambda *_: [], time_limit_s=1.0)
+        assert plan.served == trunkline.plan(problem, "exhaustive").served
+        assert plan.proven
+        hurried = extended(problem, Reading(), lambda *_: [], time_limit_s=0.0)
+        assert hurried.served <= plan.served <= hurried.bound
+        assert trunkline.check(problem, hurried) == []
 
 
 def base(**changes: object) -> dict:
@@ -98,17 +93,17 @@ def test_relaxing_never_serves_fewer_than_the_plain_optimum(make_problem, sharin
 
 def test_known_sequences_evict_what_is_used_last():
     """When the order is known, the block that is used again soonest stays."""
-    # order A B A C with room for two: when B comes C's block is not there; when C comes, B goes
+    # room for two. Order A B A C: when C comes, A or B may go. Order A B C A: b goes, a stays.
     tasks = [task("a", "A"), task("b", "B"), task("a2", "A"), task("c", "C")]
     document = base(tasks=tasks, memory_bytes=2)
     document["blocks"]["c"] = 1
     document["models"].append({**document["models"][0], "id": "C", "blocks": ["c"]})
-    problem = trunkline.load(document)
-    groups = [(0, [0]), (1, [1]), (0, [2]), (2, [3])]
-    batches = Forward(problem, Reading()).replay(groups).batches
+    line = Line(trunkline.load(document), Reading())
+    sequence = BatchSequence(line, [(0, [0]), (1, [1]), (0, [2]), (2, [3])])
+    batches = line.batches(sequence.groups, sequence.kept)
     assert [batch.load_bytes for batch in batches] == [1, 1, 0, 1]
-    swapped = [(0, [0]), (1, [1]), (2, [3]), (0, [2])]
-    batches = Forward(problem, Reading()).replay(swapped).batches
+    sequence = BatchSequence(line, [(0, [0]), (1, [1]), (2, [3]), (0, [2])])
+    batches = line.batches(sequence.groups, sequence.kept)
     assert [batch.evicted for batch in batches] == [(), (), ("b",), ()]
 
 

@@ -145,11 +145,14 @@ def test_with_overhead_one_visit_is_not_enough():
     problem = visits_only(holds, 5.0, overhead_s=100.0)
     table = tables(problem)
     assert table.below[7] < table.table[7] - 50.0
-    plan = trunkline.plan(problem)
-    assert plan.served == 7  # the deadline is far; the proof does not need the table
-    late = trunkline.plan(replace(problem, deadline_s=float(table.table[7] + table.below[7]) / 2))
-    assert late.served == 6
-    assert (late.bound, late.proven) == (7, False)  # honest: a revisit might do it
+    # with a second task for A, and a deadline that only the sequence with two visits meets
+    due = float(table.table[7] + table.below[7]) / 2
+    twice = replace(problem, deadline_s=due, tasks=(*problem.tasks, Task("a2", "A")))
+    assert tables(twice).table.size - 1 < 8
+    plan = trunkline.plan(twice)
+    assert trunkline.check(twice, plan) == []
+    assert (plan.served, plan.proven) == (8, True)
+    assert [batch.model for batch in plan.batches].count("A") == 2
 
 
 def test_splitting_a_block_is_no_longer_indifferent():

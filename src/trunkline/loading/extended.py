@@ -1,54 +1,94 @@
-"""Problems with optional fields: a memory budget, residents, arrivals, own deadlines.
+"""`optimal` for problems with optional fields: budget, residents, arrivals, own deadlines.
 
-One deadline for all tasks, all there at the start: solved by tables, exact for tries of any size
-(no residents) and for few models (`residency`). Everything else gets the best of several plans
-(`forward`), under a bound from a relaxation: valid, and honest about the gap.
+1. One deadline for all tasks, all there at the start: tables, exact for tries of any size (nothing
+   resident) and for few models, for any number of tasks (`residency`).
+2. Else, or where the tables grow too large: a greedy plan, improved (`insertion`), under the bound
+   of a relaxation (`relax`).
+3. If the two do not meet and few tasks can be served at all: branch and bound (`branch`), which
+   finds a better plan, or proves that there is none, or at least lowers the bound.
 """
 
 from __future__ import annotations
 
+import math
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from trunkline.library import Component, Trie
+from trunkline.loading.branch import MAX_STATES, branch_and_bound
 from trunkline.loading.evictions import keep_soonest
-from trunkline.loading.forward import Forward
+from trunkline.loading.insertion import ROUNDS, greedy_groups, improve
+from trunkline.loading.line import Line
 from trunkline.loading.masks import BlockMasks
 from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import relaxed_bound
 from trunkline.loading.residency import ResidencyTable, Step, TooManyStatesError
-from trunkline.loading.schedule import batches_keeping, groups_of, plan_of
+from trunkline.loading.schedule import Group, batches_keeping, groups_of, plan_of
 from trunkline.loading.service import Reading, Service, Table, service_of
 from trunkline.loading.tables import Fold
 from trunkline.loading.trie import TrieTable, Visit
 
-MAX_DEADLINES = 8
-"""How many of the tasks' own deadlines are tried as the common one."""
+MAX_TASKS = 24
+"""With more servable tasks than this, branch and bound is tried only where time is given for it."""
 
 VisitsOf = Callable[[LoadingProblem, Service], list[Visit]]
 """Plans a plain problem: the visits, in order."""
 
 
 def extended(
-    problem: LoadingProblem, method: str, reading: Reading, visits_of: VisitsOf
+    problem: LoadingProblem,
+    reading: Reading,
+    visits_of: VisitsOf,
+    *,
+    time_limit_s: float | None = None,
 ) -> LoadingPlan:
     """The plan of a problem with optional fields that make a difference.
 
     Args:
-        method: the name that the plan bears.
-        visits_of: plans the same problem without them, for a start.
+        visits_of: plans the same problem without them, for a start where all tasks share one
+            deadline.
+        time_limit_s: improve and search for so long, instead of `ROUNDS` rounds and `MAX_STATES`
+            states.
     """
+    begun = time.perf_counter()
     one = problem.one_deadline
     solved = None if one is None else solve_by_tables(one, reading)
     if solved is not None and solved.proven:
-        return plan_of(problem, method, solved.batches, bound=solved.bound)
+        return plan_of(problem, "optimal", solved.batches, bound=solved.bound)
+    line = Line(problem, reading)
     bound = relaxed_bound(problem, reading)
-    tried = _several(problem, reading, visits_of)
+    starts = [greedy_groups(line)]
     if solved is not None:
         bound = min(bound, solved.bound)
-        tried.append(solved.batches)
-    return plan_of(problem, method, max(tried, key=_merit), bound=bound)
+        starts.append(line.groups_of(solved.batches))
+    elif one is not None:
+        starts.append(_plain_groups(one, reading, visits_of))
+    rounds, until, states = ROUNDS, math.inf, MAX_STATES
+    if time_limit_s is not None:
+        rounds, until, states = sys.maxsize, begun + time_limit_s / 2, sys.maxsize
+    improved = improve(line, starts, rounds=rounds, enough=bound, until=until)
+    if time_limit_s is not None and improved.served < bound:
+        improved.keep_best()
+    plans = [line.batches(improved.groups, improved.kept)]
+    if solved is not None:
+        plans.append(solved.batches)
+    best = max(plans, key=_merit)
+    served = _merit(best)[0]
+    if served < bound and (line.servable <= MAX_TASKS or time_limit_s is not None):
+        until = math.inf if time_limit_s is None else begun + time_limit_s
+        found = branch_and_bound(line, served, max_states=states, until=until)
+        bound = min(bound, found.bound)
+        if found.groups:
+            best = line.batches(found.groups, found.kept)
+    return plan_of(problem, "optimal", best, bound=bound)
+
+
+def _merit(batches: Sequence[Batch]) -> tuple[int, float]:
+    """More tasks first, then an earlier end."""
+    return sum(len(b.tasks) for b in batches), -batches[-1].finish_s if batches else 0.0
 
 
 @dataclass(frozen=True)
@@ -140,37 +180,20 @@ class _TrieSteps:
         ]
 
 
-def _several(
-    problem: LoadingProblem, reading: Reading, visits_of: VisitsOf
-) -> list[tuple[Batch, ...]]:
-    """Plans for a problem too large to solve exactly.
-
-    One is greedy throughout. The others take a deadline that some task has, plan the tasks due
-    then or later as if it were the only one and nothing else were stated, run these batches under
-    what is stated, and go on greedily.
-    """
-    deadlines = sorted({problem.deadline_of(task) for task in problem.tasks})
-    tried = [Forward(problem, reading).run_greedy()]
-    for deadline_s in deadlines[:: -(-len(deadlines) // MAX_DEADLINES) or 1]:
-        due = [
-            k
-            for k, task in enumerate(problem.tasks)
-            if problem.deadline_of(task) >= deadline_s
-            and problem.fits(problem.model_index[task.model])
-        ]
-        tasks = tuple(replace(problem.tasks[k], arrival_s=0.0, deadline_s=None) for k in due)
-        plain = replace(
-            problem, deadline_s=deadline_s, tasks=tasks, memory_bytes=None, resident=frozenset()
-        )
-        service = service_of(plain, reading)
-        visits = groups_of(plain, service, visits_of(plain, service))
-        groups = [
-            (model, [due[k] for k in members]) for groups in visits for model, members in groups
-        ]
-        tried.append(Forward(problem, reading).replay(groups).run_greedy())
-    return [tuple(plan.batches) for plan in tried]
-
-
-def _merit(batches: Sequence[Batch]) -> tuple[int, float]:
-    """More tasks first, then an earlier end."""
-    return sum(len(b.tasks) for b in batches), -batches[-1].finish_s if batches else 0.0
+def _plain_groups(problem: LoadingProblem, reading: Reading, visits_of: VisitsOf) -> list[Group]:
+    """The batches of a problem with one deadline, planned as if nothing else were stated."""
+    fitting = [
+        k for k, task in enumerate(problem.tasks) if problem.fits(problem.model_index[task.model])
+    ]
+    plain = replace(
+        problem,
+        tasks=tuple(problem.tasks[k] for k in fitting),
+        memory_bytes=None,
+        resident=frozenset(),
+    )
+    service = service_of(plain, reading)
+    return [
+        (model, [fitting[k] for k in members])
+        for groups in groups_of(plain, service, visits_of(plain, service))
+        for model, members in groups
+    ]

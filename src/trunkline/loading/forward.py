@@ -1,10 +1,8 @@
-"""Plans under everything a loading problem may state, made batch by batch. [derived]
+"""Greedy plans under everything a loading problem may state, made batch by batch. [derived]
 
-`Forward` keeps the clock, what is resident and what waits, and runs one batch after the other.
-`run_greedy` takes at each free moment, of all batches that could start, the one that serves the
-most tasks per second until it ends; `replay` runs batches that were planned without arrivals, own
-deadlines, a memory budget or residents, and leaves out the tasks that would be late. Exact for none
-of these; every plan holds.
+`Forward` keeps the clock, what is resident and what waits. At each free moment it takes, of all
+batches that could start, the one that serves the most tasks per second until it ends. Not exact;
+every plan holds.
 """
 
 from __future__ import annotations
@@ -66,32 +64,6 @@ class Forward:
                 return self
             self._clock = min(later)
 
-    def replay(self, groups: Sequence[Group]) -> Forward:
-        """Run these batches in order, without the tasks that would be late."""
-        for place, (model, members) in enumerate(groups):
-            waiting = set(self._waiting[model])
-            left = [k for k in members if k in waiting]
-            begin = self._clock
-            while left:
-                begin = max([self._clock, *(self._problem.tasks[k].arrival_s for k in left)])
-                finish = begin + self._seconds(model, left)
-                late = {k for k in left if finish > self._latest[k]}
-                if not late:
-                    break
-                worst = max(late, key=lambda k: self._uploads[k])
-                left.remove(worst)
-            if left:
-                self._clock = begin
-                self._run(model, left, [one for one, _ in groups[place + 1 :]])
-        return self
-
-    def _seconds(self, model: int, members: Sequence[int]) -> float:
-        """From start to finish of a batch that starts now."""
-        costs = self._problem.models[model]
-        uploads = [float(self._uploads[k]) for k in members]
-        fixed = self._load_seconds(model) + costs.seconds_per_batch
-        return self._reading.upload_seconds(uploads) + fixed + costs.seconds_per_task * len(members)
-
     def _load_bytes(self, model: int) -> float:
         library = self._problem.library
         if self._whole:
@@ -137,7 +109,7 @@ class Forward:
                 best = (float(rates[k]), k + 1, (model, eligible[: k + 1].tolist()))
         return best
 
-    def _run(self, model: int, members: Sequence[int], upcoming: Sequence[int] = ()) -> None:
+    def _run(self, model: int, members: Sequence[int]) -> None:
         """Run a batch now: evict, load, compute."""
         batch = make_batch(
             self._problem, model, members, self._load_bytes(model), self._clock, self._reading
@@ -148,39 +120,29 @@ class Forward:
         if self._problem.memory_bytes is None:
             self._resident = needs
         else:
-            evicted = self._evictions(needs, upcoming)
+            evicted = self._evictions(needs)
             self._resident = (self._resident | needs).difference(evicted)
             batch = replace(batch, evicted=tuple(sorted(evicted)))
         self._current = model
         self._clock = batch.finish_s
         self.batches.append(batch)
 
-    def _evictions(self, needs: frozenset[str], upcoming: Sequence[int]) -> list[str]:
-        """What goes before blocks are loaded: what is used latest among the models that are known
-        to come, then what the fewest waiting tasks need, until the rest fits."""
+    def _evictions(self, needs: frozenset[str]) -> list[str]:
+        """What goes before blocks are loaded: what the fewest waiting tasks need, until the rest
+        fits; everything else where models load whole."""
         others = self._resident - needs
         if self._whole:
             return sorted(others)
         library, sizes = self._problem.library, self._problem.library.blocks
-        limit = self._problem.memory_limit
-        held = library.bytes_of(self._resident | needs)
-        if held <= limit:
-            return []
-        next_use: dict[str, int] = {}
-        for place, model in enumerate(upcoming):
-            for block in library.block_sets[model]:
-                next_use.setdefault(block, place)
+        excess = library.bytes_of(self._resident | needs) - self._problem.memory_limit
         demand = dict.fromkeys(others, 0)
         for model, members in enumerate(self._waiting):
             for block in others & library.block_sets[model]:
                 demand[block] += len(members)
-        never = len(upcoming)
         evicted = []
-        for block in sorted(
-            others, key=lambda b: (-next_use.get(b, never), demand[b], -sizes[b], b)
-        ):
-            if held <= limit:
+        for block in sorted(others, key=lambda b: (demand[b], -sizes[b], b)):
+            if excess <= 0:
                 break
             evicted.append(block)
-            held -= sizes[block]
+            excess -= sizes[block]
         return evicted

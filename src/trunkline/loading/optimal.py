@@ -57,7 +57,7 @@ def optimal(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
     reading = Reading(upload)
     plain = problem.plain
     if plain is None:
-        return extended(problem, "optimal", reading, lambda *plain: _visits(*plain)[0])
+        return extended(problem, reading, lambda *plain: _visits(*plain)[0])
     service = service_of(plain, reading)
     visits, bound = _visits(plain, service)
     return plan_of(problem, "optimal", batches_of(plain, service, visits), bound=bound)

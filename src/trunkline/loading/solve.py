@@ -12,6 +12,7 @@ from trunkline.errors import InputError, UnknownMethodError
 from trunkline.loading.exhaustive import exhaustive
 from trunkline.loading.greedy import greedy
 from trunkline.loading.independent import independent
+from trunkline.loading.insertion import insertion
 from trunkline.loading.optimal import optimal
 from trunkline.loading.paper import paper
 from trunkline.loading.plan import LoadingPlan
@@ -25,6 +26,7 @@ METHODS: Mapping[str, Method] = {
     "paper": paper,
     "independent": independent,
     "exhaustive": exhaustive,
+    "insertion": insertion,
 }
 """Every method: `(problem, *, upload, ...) -> plan`."""
 
