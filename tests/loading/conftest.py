@@ -114,6 +114,8 @@ def make_extended(make_problem):
             document["memory_bytes"] = rng.choice([3, 5, 8, 10, 15, 30])
         if rng.random() < 0.5:
             document["resident"] = [b for b in document["blocks"] if rng.random() < 0.4]
+        if rng.random() < 0.4:
+            document["overlap"] = True
         return trunkline.load(document)
 
     return make

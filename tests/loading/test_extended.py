@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import trunkline
@@ -105,6 +107,47 @@ def test_known_sequences_evict_what_is_used_last():
     sequence = BatchSequence(line, [(0, [0]), (1, [1]), (2, [3]), (0, [2])])
     batches = line.batches(sequence.groups, sequence.kept)
     assert [batch.evicted for batch in batches] == [(), (), ("b",), ()]
+
+
+def test_overlap_never_serves_fewer(make_extended):
+    """What runs one after the other may run so when overlap is allowed."""
+    more = 0
+    for seed in range(80):
+        problem = replace(make_extended(seed, tasks=6), overlap=False)
+        served = trunkline.plan(problem).served
+        overlapping = trunkline.plan(replace(problem, overlap=True))
+        assert overlapping.proven, seed
+        assert overlapping.served >= served, seed
+        more += overlapping.served > served
+    assert more > 5
+
+
+def test_both_models_have_to_fit_to_be_loaded_ahead():
+    """A and B of 1 byte each, loads and computations of 1: with room for both B is loaded while A
+    computes, and ends at 3; with room for one its load waits for A, and it ends at 4."""
+    model = {"seconds_per_batch": 1, "seconds_per_task": 0, "max_batch": 4}
+    models = [{"id": "A", "blocks": ["a"], **model}, {"id": "B", "blocks": ["b"], **model}]
+    tasks = [task("a", "A"), task("b", "B")]
+    document = base(tasks=tasks, models=models, overlap=True)
+    for budget, end in ((None, 3.0), (2, 3.0), (1, 4.0)):
+        limits = {} if budget is None else {"memory_bytes": budget}
+        problem = trunkline.load({**document, **limits, "deadline_s": end})
+        for method in ("optimal", "insertion", "exhaustive", "greedy"):
+            plan = trunkline.plan(problem, method)
+            assert trunkline.check(problem, plan) == []
+            assert (plan.served, plan.finish_s) == (2, end), (method, budget)
+        late = trunkline.load({**document, **limits, "deadline_s": end - 0.5})
+        assert trunkline.plan(late).served == 1
+
+
+def test_a_budget_can_cost_what_overlap_gains():
+    """No budget means that two models' blocks are held; a budget below both forbids that."""
+    tasks = [task(name, model) for name, model in (("a", "A"), ("b", "B"))]
+    model = {"seconds_per_batch": 1, "seconds_per_task": 0, "max_batch": 4}
+    models = [{"id": "A", "blocks": ["a"], **model}, {"id": "B", "blocks": ["b"], **model}]
+    document = base(tasks=tasks, models=models, overlap=True, deadline_s=3.0)
+    assert trunkline.plan(trunkline.load(document)).served == 2
+    assert trunkline.plan(trunkline.load({**document, "memory_bytes": 1.5})).served == 1
 
 
 def test_one_visit_per_model_is_no_longer_optimal():

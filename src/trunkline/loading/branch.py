@@ -22,8 +22,16 @@ from trunkline.loading.late import LateJobs
 from trunkline.loading.line import Line
 from trunkline.loading.schedule import Group
 
-MAX_STATES = 5_000
-"""The search gives up after so many states (about a second)."""
+MAX_STATES = 40_000
+"""The search gives up after reaching so many states (about a second)."""
+
+MAX_OPEN = 5_000
+"""Given up with more open states than this, their bounds are not worked out."""
+
+
+_State = tuple[int, int, int]
+"""What two nodes have in common that can replace each other: tasks left, blocks resident, and
+blocks computed with."""
 
 
 @dataclass(slots=True)
@@ -33,12 +41,14 @@ class _Node:
     Attributes:
         left: bits of the tasks that may still be served.
         resident: bits of the blocks that such tasks need.
+        computing: where batches overlap under a memory budget, bits of the last batch's blocks.
         served: tasks served until now.
         clocks: when the stages are free.
     """
 
     left: int
     resident: int
+    computing: int
     served: int
     clocks: Clocks
     before: _Node | None = None
@@ -68,7 +78,7 @@ def branch_and_bound(
 
     Args:
         line: tasks, models and blocks.
-        max_states: give up after going on from so many states,
+        max_states: give up after reaching so many states,
         until: or when `time.perf_counter()` says so.
     """
     return _Search(line, known).run(max_states, until)
@@ -82,23 +92,24 @@ class _Search:
         self._known = known
         self._late = LateJobs(line)
         self._best: _Node | None = None
+        self._reached = 0
         tasks = [k for tasks in line.tasks for k in tasks]
         self._alone_s = {k: (line.upload_s[k], line.compute_s(line.model[k], 1)) for k in tasks}
         self._everything = _mask(tasks)
         self._of_model = [_mask(tasks) for tasks in line.tasks]
         self._last_arrival_s = max((line.arrival_s[k] for k in tasks), default=0.0)
         self._exchanges = Exchanges(line)
-        self._layers: list[dict[tuple[int, int], list[_Node]]] = [{} for _ in range(len(tasks) + 1)]
+        self._locks = line.overlap and line.budget is not None
+        self._layers: list[dict[_State, list[_Node]]] = [{} for _ in range(len(tasks) + 1)]
 
     def run(self, max_states: int, until: float) -> Found:
-        self._note(_Node(self._everything, self._line.resident, 0, START))
+        self._note(_Node(self._everything, self._line.resident, 0, 0, START))
         for layer in reversed(self._layers):
             for nodes in layer.values():
                 for node in nodes:
                     if node.served + self._most(node) > self._known:
-                        if not max_states or time.perf_counter() > until:
+                        if self._reached > max_states or time.perf_counter() > until:
                             return self._found(self._open())
-                        max_states -= 1
                         self._expand(node)
             layer.clear()
         return self._found(self._known)
@@ -113,7 +124,7 @@ class _Search:
     def _open(self) -> int:
         """The most that any plan through a state not yet gone on from may serve."""
         nodes = [node for layer in self._layers for nodes in layer.values() for node in nodes]
-        if len(nodes) > MAX_STATES:  # their bounds would take longer than the search
+        if len(nodes) > MAX_OPEN:
             return max(node.served + node.left.bit_count() for node in nodes)
         return max([self._known, *(node.served + self._most(node) for node in nodes)])
 
@@ -128,10 +139,11 @@ class _Search:
 
     def _note(self, node: _Node) -> None:
         """Keep a state unless another has served as many as early; it replaces those it beats."""
+        self._reached += 1
         if node.served > self._known:
             self._known, self._best = node.served, node
         layer = self._layers[node.left.bit_count()]
-        same = layer.setdefault((node.left, node.resident), [])
+        same = layer.setdefault((node.left, node.resident, node.computing), [])
         if not any(_as_good(one, node) for one in same):
             same[:] = [one for one in same if not _as_good(node, one)]
             same.append(node)
@@ -144,28 +156,54 @@ class _Search:
                 continue
             need = line.needs[model]
             load_s = line.load_s(need & ~node.resident)
-            stays: dict[int, list[int]] = {}
+            stays: dict[int, list[tuple[int, bool]]] = {}
             for batch in self._batches(node, model, load_s):
                 served = node.served + len(batch.members)
-                clocks = line.stages.step(node.clocks, *batch.work)
-                left = self._in_reach(node.left & ~batch.gone, clocks)
-                if served + left.bit_count() <= self._known:
+                if served + (node.left & ~batch.gone).bit_count() <= self._known:
                     continue
-                wanted = self._wanted(left)
+                wanted = self._wanted(node.left & ~batch.gone)
                 others = node.resident & wanted & ~need
                 if others not in stays:
-                    stays[others] = self._stays(others, need)
-                for kept in stays[others]:
-                    resident = (kept | need) & wanted
+                    stays[others] = self._stays(others, need, node.computing)
+                computing = need if self._locks else 0
+                for waits in (False, True):
+                    clocks = line.stages.step(node.clocks, *batch.work, waits)
+                    choices = [kept for kept, late in stays[others] if late == waits]
+                    if not choices or clocks[2] > batch.due_s:
+                        continue
+                    left = self._in_reach(node.left & ~batch.gone, clocks)
+                    wanted = self._wanted(left)
                     group = (model, batch.members)
-                    self._note(_Node(left, resident, served, clocks, node, group, kept))
+                    for kept in choices:
+                        resident = (kept | need) & wanted
+                        self._note(
+                            _Node(left, resident, computing, served, clocks, node, group, kept)
+                        )
 
-    def _stays(self, others: int, need: int) -> list[int]:
-        """What can stay of `others` when a model loads."""
-        if self._line.budget is None:
-            return [0]
-        room = self._line.budget - self._line.masks.bytes(need)
-        return list(self._line.masks.most_within(others, room))
+    def _stays(self, others: int, need: int, computing: int) -> list[tuple[int, bool]]:
+        """What can stay when a model loads, and whether its load then waits for the batch before
+        it, because not all of its blocks stay.
+
+        Args:
+            others: what it would be of use to keep.
+            need: the model's blocks.
+            computing: the blocks of the batch before it, if that matters.
+        """
+        line = self._line
+        if line.budget is None:
+            return [(0, False)]
+        room = line.budget - line.masks.bytes(need)
+        if not computing:
+            return [(kept, False) for kept in line.masks.most_within(others, room)]
+        locked = computing & ~need
+        room_ahead = room - line.masks.bytes(locked)
+        ahead = [kept | locked for kept in line.masks.most_within(others & ~locked, room_ahead)]
+        after = [
+            kept
+            for kept in line.masks.most_within(others, room)
+            if not any(kept & ~more == 0 for more in ahead)
+        ]
+        return [(kept, False) for kept in ahead] + [(kept, True) for kept in after]
 
     def _wanted(self, left: int) -> int:
         """The blocks that the models of these tasks need."""
@@ -190,20 +228,20 @@ class _Search:
         line = self._line
         waiting = [k for k in self._exchanges.order[model] if node.left >> k & 1]
         settled = node.clocks[0] >= self._last_arrival_s
-        stack = [(0, 0, math.inf, _Batch((), 0, (0.0, 0.0, load_s, line.per_batch_s[model])))]
+        nothing = _Batch((), 0, math.inf, (0.0, 0.0, load_s, line.per_batch_s[model]))
+        stack = [(0, 0, nothing)]
         while stack:
-            place, passed, due_s, begun = stack.pop()
+            place, passed, begun = stack.pop()
             for later in range(place, len(waiting)):
                 k = waiting[later]
                 batch = begun.joined(line, k)
-                due = min(due_s, line.latest_s[k])
-                if line.stages.step(node.clocks, *batch.work)[2] <= due:
+                if line.stages.step(node.clocks, *batch.work)[2] <= batch.due_s:
                     out = self._exchanges.rejected(k, passed, settled)
                     if out is not None:
                         batch.gone |= out
                         yield batch
                         if len(batch.members) < line.max_batch[model]:
-                            stack.append((later + 1, passed, due, batch))
+                            stack.append((later + 1, passed, batch))
                 passed |= 1 << k
 
 
@@ -214,11 +252,13 @@ class _Batch:
     Attributes:
         members: its tasks.
         gone: bits of its tasks and of those that are out of the game with them.
+        due_s: when the first of them is due.
         work: its last arrival, its upload, load and computation [s].
     """
 
     members: tuple[int, ...]
     gone: int
+    due_s: float
     work: tuple[float, float, float, float]
 
     def joined(self, line: Line, k: int) -> _Batch:
@@ -227,6 +267,7 @@ class _Batch:
         return _Batch(
             (*self.members, k),
             self.gone | 1 << k,
+            min(self.due_s, line.latest_s[k]),
             (
                 max(arrival_s, line.arrival_s[k]),
                 line.joint_upload_s(upload_s, k),

@@ -21,7 +21,7 @@ from trunkline.loading.masks import BlockMasks
 
 
 def keep_soonest(
-    needs: Sequence[int], masks: BlockMasks, budget: float, resident: int
+    needs: Sequence[int], masks: BlockMasks, budget: float, resident: int, *, ahead: bool = False
 ) -> list[int]:
     """For each visit the blocks of others that stay when it loads: those needed soonest, of those
     needed at one time the largest first.
@@ -29,12 +29,18 @@ def keep_soonest(
     Args:
         needs: the blocks of each visit's model, each within the budget.
         resident: what is there before the first visit.
+        ahead: wherever there is room for both, all blocks of the visit before stay, so that a model
+            is loaded while the one before it computes.
     """
     kept = []
     for place, need in enumerate(needs):
         left = resident & ~need
         room = budget - masks.bytes(need)
         stay = 0
+        if ahead and place and masks.bytes(left & needs[place - 1]) <= room:
+            stay = left & needs[place - 1]
+            left &= ~stay
+            room -= masks.bytes(stay)
         for later in range(place + 1, len(needs)):
             if not left:
                 break

@@ -2,8 +2,9 @@
 
 No theorem is used: any set of tasks of one model may be a batch, in any order, models may be
 visited again, and with a memory budget any blocks may be dropped to make room (never more than
-that needs: dropping takes no time and can be done later). Least finish time over states (tasks
-served, blocks resident), which is all that the future depends on.
+that needs: dropping takes no time and can be done later). Least times over states (tasks served,
+blocks resident, blocks in use), all that the future depends on; where batches overlap there are
+three times, and none of them alone decides.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ MAX_TASKS = 12
 MAX_BLOCKS = 16
 """With a memory budget, more blocks (with bytes, resident or asked for) than this are refused."""
 
-_State = tuple[int, frozenset[str]]  # tasks served (bits), blocks resident
+_State = tuple[int, frozenset[str], frozenset[str]]
+"""Tasks served (bits), blocks resident, and blocks of the last batch's model."""
+
+_Times = tuple[float, float, float]
+"""When the last upload ended, when the next load may begin, when the last computation ended."""
+
+_Reached = tuple[_Times, "_Reached | None", Batch | None]
+"""Times in a state, how it was reached, and by which batch."""
 
 
 def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
@@ -45,35 +53,50 @@ def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPla
             f"the problem has {blocks}"
         )
     reading = Reading(upload)
-    start: _State = (0, problem.resident)
-    finish: dict[_State, float] = {start: 0.0}
-    came_from: dict[_State, tuple[_State, Batch]] = {}
+    start: _State = (0, problem.resident, frozenset())
+    fronts: dict[_State, list[_Reached]] = {start: [((0.0, 0.0, 0.0), None, None)]}
     layers: list[list[_State]] = [[] for _ in range(count + 1)]
     layers[0].append(start)
     for layer in layers:
         for state in layer:
-            for after, batch in _steps(problem, state, finish[state], reading):
-                if after not in finish:
-                    layers[after[0].bit_count()].append(after)
-                elif finish[after] <= batch.finish_s:
-                    continue
-                finish[after] = batch.finish_s
-                came_from[after] = (state, batch)
-    best = min(finish, key=lambda state: (-state[0].bit_count(), finish[state]))
+            for reached in fronts[state]:
+                for after, times, batch in _steps(problem, state, reached[0], reading):
+                    if after not in fronts:
+                        fronts[after] = []
+                        layers[after[0].bit_count()].append(after)
+                    _keep(fronts[after], (times, reached, batch))
+    best = max(fronts, key=lambda state: (state[0].bit_count(), -_first_end(fronts[state])))
     batches: list[Batch] = []
-    while best in came_from:
-        best, batch = came_from[best]
-        batches.append(batch)
+    reached = min(fronts[best], key=lambda one: one[0][2])
+    while reached[1] is not None and reached[2] is not None:
+        batches.append(reached[2])
+        reached = reached[1]
     batches.reverse()
     served = sum(len(batch.tasks) for batch in batches)
     return plan_of(problem, "exhaustive", tuple(batches), bound=served)
 
 
+def _first_end(front: list[_Reached]) -> float:
+    """The earliest end among the ways to a state."""
+    return min(times[2] for times, _, _ in front)
+
+
+def _keep(front: list[_Reached], new: _Reached) -> None:
+    """Add a way to a state unless another is as early in all times; drop those it replaces."""
+
+    def as_early(one: _Reached, other: _Reached) -> bool:
+        return all(a <= b for a, b in zip(one[0], other[0], strict=True))
+
+    if not any(as_early(one, new) for one in front):
+        front[:] = [one for one in front if not as_early(new, one)]
+        front.append(new)
+
+
 def _steps(
-    problem: LoadingProblem, state: _State, clock: float, reading: Reading
-) -> Iterator[tuple[_State, Batch]]:
-    """Every batch that can run next and end in time, with the state after it."""
-    served, resident = state
+    problem: LoadingProblem, state: _State, times: _Times, reading: Reading
+) -> Iterator[tuple[_State, _Times, Batch]]:
+    """Every batch that can run next and end in time, with the state and the times after it."""
+    served, resident, computing = state
     for index, model in enumerate(problem.models):
         waiting = [
             k
@@ -86,18 +109,50 @@ def _steps(
         load_bytes = problem.library.bytes_of(needs - resident)
         for size in range(1, min(len(waiting), model.max_batch) + 1):
             for members in combinations(waiting, size):
-                begin = max([clock, *(problem.tasks[k].arrival_s for k in members)])
-                batch = make_batch(problem, index, members, load_bytes, begin, reading)
-                tasks = [problem.tasks[k] for k in members]
-                if any(batch.finish_s > time_limit(problem.deadline_of(t)) for t in tasks):
-                    continue
-                now = served | sum(1 << k for k in members)
                 for evicted in _evictions(problem, resident, needs):
-                    after = (resident - evicted) | needs
+                    batch = make_batch(problem, index, members, load_bytes, 0.0, reading)
+                    batch, after = _timed(problem, batch, members, times, evicted & computing)
+                    due = min(problem.deadline_of(problem.tasks[k]) for k in members)
+                    if batch.finish_s > time_limit(due):
+                        continue
+                    now = served | sum(1 << k for k in members)
                     if problem.memory_bytes is None:
-                        yield (now, needs), batch
+                        yield (now, needs, frozenset()), after, batch
                     else:
-                        yield (now, after), replace(batch, evicted=tuple(sorted(evicted)))
+                        batch = replace(batch, evicted=tuple(sorted(evicted)))
+                        locked = needs if problem.overlap else frozenset[str]()
+                        yield (now, (resident - evicted) | needs, locked), after, batch
+
+
+def _timed(
+    problem: LoadingProblem,
+    batch: Batch,
+    members: tuple[int, ...],
+    times: _Times,
+    waits_for: frozenset[str],
+) -> tuple[Batch, _Times]:
+    """A batch with its times, and the times after it; its load waits for the computation that
+    holds the blocks in `waits_for`."""
+    uploaded, may_load, ended = times
+    arrival = max(problem.tasks[k].arrival_s for k in members)
+    if not problem.overlap:
+        start = max(ended, arrival)
+        finish = start + batch.upload_s + batch.load_s + batch.compute_s
+        return replace(batch, start_s=start, finish_s=finish), (finish, finish, finish)
+    start = max(uploaded, arrival)
+    load_start = max(start + batch.upload_s, may_load)
+    if waits_for:
+        load_start = max(load_start, ended)
+    compute_start = max(load_start + batch.load_s, ended)
+    finish = compute_start + batch.compute_s
+    timed = replace(
+        batch,
+        start_s=start,
+        load_start_s=load_start,
+        compute_start_s=compute_start,
+        finish_s=finish,
+    )
+    return timed, (start + batch.upload_s, max(load_start + batch.load_s, ended), finish)
 
 
 def _blocks_in_doubt(problem: LoadingProblem) -> int:

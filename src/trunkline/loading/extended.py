@@ -26,7 +26,8 @@ from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import relaxed_bound
 from trunkline.loading.residency import ResidencyTable, Step, TooManyStatesError
-from trunkline.loading.schedule import Group, batches_keeping, groups_of, plan_of
+from trunkline.loading.running import batches_keeping
+from trunkline.loading.schedule import Group, groups_of, plan_of
 from trunkline.loading.service import Reading, Service, Table, service_of
 from trunkline.loading.tables import Fold
 from trunkline.loading.trie import TrieTable, Visit
@@ -54,7 +55,7 @@ def extended(
             states.
     """
     begun = time.perf_counter()
-    one = problem.one_deadline
+    one = None if problem.overlap else problem.one_deadline
     solved = None if one is None else solve_by_tables(one, reading)
     if solved is not None and solved.proven:
         return plan_of(problem, "optimal", solved.batches, bound=solved.bound)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trunkline.loading.forward import Forward
+from trunkline.loading.forward import run_greedy
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import servable_bound
@@ -33,7 +33,7 @@ def greedy(
     reading = Reading(upload)
     plain = problem.plain
     if plain is None:
-        batches = tuple(Forward(problem, reading).run_greedy().batches)
+        batches = run_greedy(problem, reading)
     else:
         service = service_of(plain, reading)
         visits = (

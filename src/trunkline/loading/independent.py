@@ -6,7 +6,7 @@ models does not matter and one combination over models is exact.
 
 from __future__ import annotations
 
-from trunkline.loading.forward import Forward
+from trunkline.loading.forward import run_greedy
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import servable_bound
@@ -25,7 +25,7 @@ def independent(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPl
     reading = Reading(upload)
     plain = problem.plain
     if plain is None:
-        batches = tuple(Forward(problem, reading, whole=True).run_greedy().batches)
+        batches = run_greedy(problem, reading, whole=True)
         return plan_of(problem, "independent", batches, bound=servable_bound(problem))
     service = service_of(plain, reading)
     tables = []

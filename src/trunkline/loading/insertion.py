@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 
 from trunkline.errors import InputError
-from trunkline.loading.forward import Forward
+from trunkline.loading.forward import run_greedy
 from trunkline.loading.line import Line
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
@@ -33,6 +33,9 @@ LATER = 1.2
 
 BACK_TO_BEST = 0.02
 """How often the best plan is gone back to."""
+
+AHEAD = 0.8
+"""How often a plan under a memory budget is made so that models are loaded ahead."""
 
 SEED = 0
 """Of the draws: the same problem gives the same plan."""
@@ -60,7 +63,7 @@ def insertion(
 
 def greedy_groups(line: Line) -> list[Group]:
     """The batches of the greedy plan, to begin with."""
-    return line.groups_of(Forward(line.problem, line.reading).run_greedy().batches)
+    return line.groups_of(run_greedy(line.problem, line.reading))
 
 
 def improve(
@@ -101,6 +104,7 @@ class _Improvement:
             if self._best.served >= most or time.perf_counter() > until:
                 break
             plan = self._at_hand.copy()
+            plan.ahead = self._line.overlap and self._draw.random() < AHEAD
             plan.drop(self._part(plan))
             self._fill(plan, self._shuffled(self._left_out(plan)))
             if self._goes_on_from(plan):

@@ -13,15 +13,21 @@ take no longer than until D, and Moore and Hodgson's rule (1968) gives the most 
 them as they are due, and when one would be late leave out the longest so far. Read backwards, with
 arrivals in the place of deadlines, the same bounds what can be done after the arrivals; but blocks
 may be loaded before them, so loads do not count there.
+
+Where batches overlap, each stage has jobs of its own, due a computation earlier for uploads and
+loads, and the least of the three counts.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from trunkline.loading.clocks import Clocks
 from trunkline.loading.line import Line
+
+_Job = tuple[int, float, float, float]
+"""A task, and what it adds to uploads, loads and computations [s]."""
 
 
 class LateJobs:
@@ -31,7 +37,6 @@ class LateJobs:
         self._line = line
         tasks = [k for tasks in line.tasks for k in tasks]
         self._by_deadline = sorted(tasks, key=lambda k: (line.latest_s[k], k))
-        self._by_arrival = sorted(tasks, key=lambda k: (-line.arrival_s[k], k))
         self._end_s = max((line.latest_s[k] for k in tasks), default=0.0)
         self._of_model = [sum(1 << k for k in tasks) for tasks in line.tasks]
         self._classes = [
@@ -42,31 +47,45 @@ class LateJobs:
     def most(self, left: int, resident: int, clocks: Clocks) -> int:
         """The most of the tasks in `left` (a mask) that can be in time from these clocks on, with
         these blocks resident."""
-        line, clock = self._line, clocks[2]
+        line = self._line
         counts = [(left & own).bit_count() for own in self._of_model]
-        work = [0.0] * len(counts)
-        for i, count in enumerate(counts):
-            if count:
-                work[i] = line.per_task_s[i] + line.per_batch_s[i] / min(count, line.max_batch[i])
-        seconds = {
-            k: work[line.model[k]] + self._upload_s(k, counts)
-            for k in self._by_deadline
-            if left >> k & 1
-        }
+        tasks = [k for k in self._by_deadline if left >> k & 1]
+        computes = self._compute_s(counts)
         loads = self._load_s(counts, resident)
-        most = in_time(
-            (line.latest_s[k] - clock, seconds[k] + loads[line.model[k]])
-            for k in self._by_deadline
-            if k in seconds
-        )
-        if any(line.arrival_s[k] > clock for k in seconds):
-            backwards = (
-                (self._end_s - max(clock, line.arrival_s[k]), seconds[k])
-                for k in self._by_arrival
-                if k in seconds
-            )
-            most = min(most, in_time(backwards))
+        jobs = [
+            (k, self._upload_s(k, counts), loads[line.model[k]], computes[line.model[k]])
+            for k in tasks
+        ]
+        if line.overlap:
+            return min(self._stages(jobs, clocks))
+        clock = clocks[2]
+        most = in_time((line.latest_s[k] - clock, u + v + c) for k, u, v, c in jobs)
+        if any(line.arrival_s[k] > clock for k in tasks):
+            backwards = sorted((-max(clock, line.arrival_s[k]), k, u + c) for k, u, _, c in jobs)
+            most = min(most, in_time((self._end_s + moment, s) for moment, _, s in backwards))
         return most
+
+    def _stages(self, jobs: list[_Job], clocks: Clocks) -> Iterator[int]:
+        """The most tasks that each stage alone can have in time."""
+        line = self._line
+        after = [(line.latest_s[k] - line.compute_s(line.model[k], 1), u, v) for k, u, v, _ in jobs]
+        yield in_time(sorted((due - clocks[0], u) for due, u, _ in after))
+        yield in_time(sorted((due - clocks[1], v) for due, _, v in after))
+        yield in_time((line.latest_s[k] - clocks[2], c) for k, _, _, c in jobs)
+        if any(line.arrival_s[k] > clocks[0] for k, *_ in jobs):
+            backwards = sorted((-max(clocks[0], line.arrival_s[k]), k, u, c) for k, u, _, c in jobs)
+            yield in_time((self._end_s + moment, u) for moment, _, u, _ in backwards)
+            yield in_time((self._end_s + moment, c) for moment, _, _, c in backwards)
+
+    def _compute_s(self, counts: list[int]) -> list[float]:
+        """What a task of each model adds to the computations at least."""
+        line = self._line
+        return [
+            line.per_task_s[i] + line.per_batch_s[i] / min(count, line.max_batch[i])
+            if count
+            else 0.0
+            for i, count in enumerate(counts)
+        ]
 
     def _upload_s(self, k: int, counts: list[int]) -> float:
         """What a task adds to the uploads at least."""

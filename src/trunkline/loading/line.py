@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from trunkline.loading.clocks import OneByOne, Stages
+from trunkline.loading.clocks import stages_of
 from trunkline.loading.masks import BlockMasks
 from trunkline.loading.plan import Batch
 from trunkline.loading.problem import LoadingProblem, in_time, time_limit
-from trunkline.loading.schedule import Group, batches_keeping
+from trunkline.loading.running import batches_keeping
+from trunkline.loading.schedule import Group
 from trunkline.loading.service import Reading
 
 
@@ -34,6 +35,7 @@ class Line:
         tasks: positions of the servable tasks of each model, quickest upload first.
         masks, needs: the blocks of models with servable tasks as bits; those of each model.
         budget: bytes of blocks that may be resident, None for the previous model's only.
+        overlap: whether batches overlap.
         resident: what is resident at the start, of the blocks in `masks`.
     """
 
@@ -42,7 +44,8 @@ class Line:
         self.reading = reading
         self.position = {task.id: k for k, task in enumerate(problem.tasks)}
         self.is_sum = reading.upload == "sum"
-        self.stages: Stages = OneByOne()
+        self.overlap = problem.overlap
+        self.stages = stages_of(problem.overlap)
         self.upload_s = problem.upload_s
         self.arrival_s = [task.arrival_s for task in problem.tasks]
         self.latest_s = [time_limit(problem.deadline_of(task)) for task in problem.tasks]
@@ -99,6 +102,17 @@ class Line:
     def compute_s(self, model: int, tasks: int) -> float:
         """Equation (9)."""
         return self.per_task_s[model] * tasks + self.per_batch_s[model]
+
+    def waits(self, needs: Sequence[int], kept: Sequence[int], place: int) -> bool:
+        """Whether a batch evicts what the one before it computes with, so that its load waits.
+
+        Args:
+            needs, kept: of each batch, its model's blocks and what stays beside them.
+            place: of the batch.
+        """
+        if self.budget is None or not place:
+            return False
+        return bool(needs[place - 1] & ~(kept[place] | needs[place]))
 
     def groups_of(self, batches: Iterable[Batch]) -> list[Group]:
         """Batches by positions."""

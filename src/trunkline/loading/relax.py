@@ -47,6 +47,8 @@ def relaxed_bound(problem: LoadingProblem, reading: Reading) -> int:
       the next the count grows by no more than the tasks due then.
     - Arrivals: the same from the last arrival back. The tasks that arrive at A or later have the
       time until the last deadline, and may find loaded what fits into memory.
+
+    Where batches overlap, the last two count each stage alone.
     """
     line = Line(problem, reading)
     every = sum(1 << k for tasks in line.tasks for k in tasks)
@@ -58,17 +60,33 @@ def relaxed_bound(problem: LoadingProblem, reading: Reading) -> int:
     arrivals = {k: problem.tasks[k].arrival_s for k in servable}
     end_s = max(deadlines.values())
 
+    stages = _stages(problem) if problem.overlap else [problem]
+
     def due_by(tasks: Sequence[int], deadline_s: float) -> int:
-        return _most_within(problem, reading, tasks, deadline_s)
+        return min(_most_within(stage, reading, tasks, deadline_s) for stage in stages)
 
     def arriving_from(tasks: Sequence[int], minus_arrival_s: float) -> int:
         time_left_s = end_s + minus_arrival_s + _loaded_before_s(problem)
-        return _most_within(problem, reading, tasks, time_left_s)
+        return min(_most_within(stage, reading, tasks, time_left_s) for stage in stages)
 
     bound = min(bound, _chain(deadlines, due_by))
     if any(arrivals.values()):
         bound = min(bound, _chain({k: -a for k, a in arrivals.items()}, arriving_from))
     return bound
+
+
+def _stages(problem: LoadingProblem) -> list[LoadingProblem]:
+    """Where batches overlap, the problem of each stage alone: all else takes no time."""
+    idle = tuple(
+        replace(model, seconds_per_batch=0.0, seconds_per_task=0.0) for model in problem.models
+    )
+    there = tuple(replace(task, upload_bits=0.0) for task in problem.tasks)
+    apart = replace(problem, overlap=False)
+    return [
+        replace(apart, models=idle, loading=Link()),
+        replace(apart, models=idle, tasks=there),
+        replace(apart, tasks=there, loading=Link()),
+    ]
 
 
 def _chain(moments: dict[int, float], most: Callable[[list[int], float], int]) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
 from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import LoadingProblem
@@ -54,59 +53,6 @@ def groups_of(
             groups.append((model, service.order[model][first : first + size]))
         found.append(groups)
     return found
-
-
-def batches_keeping(
-    problem: LoadingProblem,
-    reading: Reading,
-    groups: Sequence[Group],
-    kept: Sequence[Collection[str]],
-) -> tuple[Batch, ...]:
-    """The batches of these groups, each as early as can be.
-
-    Args:
-        kept: with a memory budget, for each group the blocks that must stay when it loads, beside
-            its model's own. More stays where there is room.
-    """
-    batches: list[Batch] = []
-    clock, resident = 0.0, problem.resident
-    for place, ((model, members), stay) in enumerate(zip(groups, kept, strict=True)):
-        needs = problem.library.block_sets[model]
-        load_bytes = problem.library.bytes_of(needs - resident)
-        begin = max([clock, *(problem.tasks[k].arrival_s for k in members)])
-        batch = make_batch(problem, model, members, load_bytes, begin, reading)
-        if problem.memory_bytes is None:
-            resident = needs
-        else:
-            later = [problem.library.block_sets[one] for one, _ in groups[place + 1 :]]
-            evicted = _room_for(problem, resident, needs, stay, frozenset().union(*later))
-            resident = (resident | needs).difference(evicted)
-            batch = replace(batch, evicted=tuple(sorted(evicted)))
-        batches.append(batch)
-        clock = batch.finish_s
-    return tuple(batches)
-
-
-def _room_for(
-    problem: LoadingProblem,
-    resident: frozenset[str],
-    needs: frozenset[str],
-    stay: Collection[str],
-    later: frozenset[str],
-) -> list[str]:
-    """What goes so that a model fits: nothing that must stay, first what no later batch needs."""
-    library = problem.library
-    excess = library.bytes_of(resident | needs) - problem.memory_limit
-    evicted: list[str] = []
-    for block in sorted(
-        resident.difference(needs, stay), key=lambda b: (b in later, -library.blocks[b], b)
-    ):
-        if excess <= 0:
-            break
-        if library.blocks[block] > 0:
-            evicted.append(block)
-            excess -= library.blocks[block]
-    return evicted
 
 
 def load_bytes_after(

@@ -16,12 +16,14 @@ TRIES = 3
 
 
 class _Work(NamedTuple):
-    """What a batch demands: its last arrival, its three steps, and its tasks' first deadline."""
+    """What a batch demands: its last arrival, its three steps, whether its load waits for the batch
+    before it to end, and its tasks' first deadline."""
 
     arrival_s: float
     upload_s: float
     load_s: float
     compute_s: float
+    waits: bool
     due_s: float
 
 
@@ -35,10 +37,13 @@ class BatchSequence:
     Attributes:
         models, members: of each batch, its model and its tasks.
         kept: the blocks that stay beside each batch's own when it loads.
+        ahead: under a memory budget, whether what a batch computes with stays wherever it can, so
+            that the next one is loaded meanwhile.
     """
 
     def __init__(self, line: Line, groups: Sequence[Group] = ()) -> None:
         self._line = line
+        self.ahead = line.overlap
         self.models = [model for model, _ in groups]
         self.members = [list(members) for _, members in groups]
         self.kept: list[int] = []
@@ -65,7 +70,7 @@ class BatchSequence:
     def copy(self) -> BatchSequence:
         """The same batches, to be changed apart."""
         twin = BatchSequence.__new__(BatchSequence)
-        twin._line = self._line
+        twin._line, twin.ahead = self._line, self.ahead
         twin.models, twin.members = self.models[:], [members[:] for members in self.members]
         twin.kept, twin._works = self.kept[:], self._works[:]
         twin._before, twin._latest = self._before[:], self._latest[:]
@@ -95,7 +100,7 @@ class BatchSequence:
         """Under a memory budget, decide what stays by the integer programme, if that leaves all
         batches in time, and put tasks into them that then have a place."""
         line = self._line
-        if line.budget is None:
+        if line.budget is None or line.overlap:
             return
         needs = [line.needs[i] for i in self.models]
         link = line.problem.loading
@@ -117,7 +122,7 @@ class BatchSequence:
             if one != model or len(self.members[place]) == line.max_batch[model]:
                 continue
             work = self._with(self._works[place], k)
-            after = line.stages.step(self._before[place], *work[:4])
+            after = line.stages.step(self._before[place], *work[:5])
             if after[2] <= work.due_s and _within(after, self._latest[place + 1]):
                 delay_s = sum(after) - sum(self._before[place + 1])
                 if delay_s < best_s:
@@ -137,6 +142,7 @@ class BatchSequence:
             line.joint_upload_s(work.upload_s, k),
             work.load_s,
             work.compute_s + line.per_task_s[line.model[k]],
+            work.waits,
             min(work.due_s, line.latest_s[k]),
         )
 
@@ -158,28 +164,31 @@ class BatchSequence:
         a memory budget without what it would force to be evicted."""
         line, model = self._line, self._line.model[k]
         need, step = line.needs[model], line.stages.step
-        own = _Work(
-            line.arrival_s[k], line.upload_s[k], 0.0, line.compute_s(model, 1), line.latest_s[k]
-        )
+        arrival_s, upload_s, latest_s = line.arrival_s[k], line.upload_s[k], line.latest_s[k]
+        compute_s = line.compute_s(model, 1)
         found = []
         for place, before in enumerate(self._before):
             # The two loads, of this batch and the next, are never less than the next one's is now.
-            after = step(before, *own[:4])
-            if after[2] > own.due_s or not _within(after, self._latest[place]):
+            after = step(before, arrival_s, upload_s, 0.0, compute_s)
+            if after[2] > latest_s or not _within(after, self._latest[place]):
                 continue
-            resident = line.resident
+            resident, waits = line.resident, False
             if place:
-                resident = line.needs[self.models[place - 1]] | self.kept[place - 1]
-            after = step(before, own[0], own[1], line.load_s(need & ~resident), own[3])
-            if after[2] > own.due_s:
+                previous = line.needs[self.models[place - 1]]
+                resident = previous | self.kept[place - 1]
+                waits = self._waits(previous, need)
+            load_s = line.load_s(need & ~resident)
+            after = step(before, arrival_s, upload_s, load_s, compute_s, waits)
+            if after[2] > latest_s:
                 continue
             if place == len(self.models):
                 found.append((sum(after) - sum(self._before[place]), place))
                 break
             stays = need if line.budget is None else need | resident
-            work = self._works[place]
-            load_s = line.load_s(line.needs[self.models[place]] & ~stays)
-            then = step(after, work[0], work[1], load_s, work[3])
+            work, following = self._works[place], line.needs[self.models[place]]
+            load_s = line.load_s(following & ~stays)
+            waits = self._waits(need, following)
+            then = step(after, work.arrival_s, work.upload_s, load_s, work.compute_s, waits)
             if then[2] <= work.due_s and _within(then, self._latest[place + 1]):
                 found.append((sum(then) - sum(self._before[place + 1]), place))
         return found
@@ -190,7 +199,9 @@ class BatchSequence:
         needs = [line.needs[i] for i in self.models]
         if line.budget is None:
             return self._keep([0] * len(needs))
-        return self._keep(keep_soonest(needs, line.masks, line.budget, line.resident))
+        return self._keep(
+            keep_soonest(needs, line.masks, line.budget, line.resident, ahead=self.ahead)
+        )
 
     def _keep(self, kept: list[int]) -> bool:
         """Let so much stay, and set all times; whether all batches are in time."""
@@ -198,12 +209,17 @@ class BatchSequence:
         needs = [line.needs[i] for i in self.models]
         self.kept = kept
         self._works = [
-            self._work(place, line.load_s(missing))
+            self._work(place, line.load_s(missing), line.waits(needs, kept, place))
             for place, missing in enumerate(loads(needs, self.kept, line.resident))
         ]
         return self._set_clocks()
 
-    def _work(self, place: int, load_s: float) -> _Work:
+    def _waits(self, previous: int, need: int) -> bool:
+        """Whether a model cannot be loaded beside another one that computes."""
+        line = self._line
+        return line.budget is not None and line.masks.bytes(previous | need) > line.budget
+
+    def _work(self, place: int, load_s: float, waits: bool) -> _Work:
         """What a batch demands."""
         line, members = self._line, self.members[place]
         uploads = [line.upload_s[k] for k in members]
@@ -212,6 +228,7 @@ class BatchSequence:
             sum(uploads) if line.is_sum else max(uploads),
             load_s,
             line.compute_s(self.models[place], len(members)),
+            waits,
             min([line.latest_s[k] for k in members]),
         )
 
@@ -222,13 +239,13 @@ class BatchSequence:
         self._before = [START]
         in_time = True
         for work in self._works:
-            clocks = stages.step(clocks, *work[:4])
+            clocks = stages.step(clocks, *work[:5])
             in_time = in_time and clocks[2] <= work.due_s
             self._before.append(clocks)
         latest = ANY_TIME
         self._latest = [ANY_TIME] * len(self._before)
         for place in range(len(self._works) - 1, -1, -1):
-            latest = stages.latest(latest, self._works[place].due_s, *self._works[place][:4])
+            latest = stages.latest(latest, self._works[place].due_s, *self._works[place][:5])
             self._latest[place] = latest
         return in_time
 
