@@ -1,13 +1,13 @@
 # Everything runs in .venv, which tools/bootstrap.py makes on the first call and keeps up to date.
 #   PYTHON=python3.12   the Python that .venv is to have       PYTEST_ARGS="-k loading -x"
-#   DEMO_ARGS=...  BENCH_ARGS=...  passed on to the commands
+#   DEMO_ARGS=...  BENCH_ARGS=...  REPRODUCE_ARGS=...  passed on to the commands
 
 PYTHON ?= python3
 RUN := .venv/bin/python
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint examples bench results docs lock clean distclean
+.PHONY: help setup demo test lint examples bench results reproduce docs lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -43,7 +43,14 @@ results: setup ## measure what the documentation shows (benchmarks, demo) anew, 
 	@$(RUN) -m trunkline demo > docs/results/demo.txt
 	@mkdir -p docs/pictures
 	@cp demo/accuracy.png demo/sharing.png demo/timelines.png demo/timelines-cold.png docs/pictures/
-	@$(RUN) tools/readme.py
+	@$(RUN) tools/readme.py run
+
+reproduce: setup ## redraw the paper's evaluation for the documentation, 1,000 realisations
+	@$(RUN) -m trunkline reproduce loading --dir reproduction $(REPRODUCE_ARGS)
+	@mkdir -p docs/results/loading docs/pictures/loading
+	@cp reproduction/*.csv docs/results/loading/
+	@cp reproduction/*.png docs/pictures/loading/
+	@$(RUN) tools/reproduction.py
 
 docs: setup ## the documentation, into docs/_build/html
 	@$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -52,7 +59,7 @@ lock: setup ## write requirements.lock after a change of dependencies (UPGRADE=1
 	@"$(PYTHON)" tools/bootstrap.py lock $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what builds and runs leave; .venv stays and is checked by the next call
-	@rm -rf build dist demo docs/_build .setup .benchmarks .hypothesis
+	@rm -rf build dist demo reproduction docs/_build .setup .benchmarks .hypothesis
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .venv/.trunkline-setup
 	@find . -path ./.venv -prune -o -path ./.git -prune -o -name __pycache__ -type d -exec rm -rf {} +
 

@@ -1,11 +1,12 @@
-"""Files that an importer must refuse: each one lies about itself in one way.
+"""Files that an importer must refuse, and stores that lie: each about itself in one way.
 
-`python attacks/generate.py FOLDER` writes them; `tests/store/test_attacks.py` feeds them to the
-importer and expects the reason given here in its message.
+`python attacks/generate.py FOLDER` writes them; `tests/store/test_attacks.py` feeds the files to
+the importer, opens the stores, and expects the reason given here in the message.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -23,7 +24,7 @@ class Attack:
     """A file or folder that must be refused.
 
     Attributes:
-        name: the path to import.
+        name: the path to import, or the store's.
         files: path -> content, to be written below a folder.
         says: part of the message that must come.
     """
@@ -167,8 +168,126 @@ def folders() -> Iterator[tuple[str, dict[str, bytes], str]]:
     yield "nothing", {"nothing/readme.txt": b"hello"}, "no model.safetensors"
 
 
+MODEL = "application/vnd.cncf.model.manifest.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+WEIGHT = "application/vnd.cncf.model.weight.v1.raw"
+FILE = "application/vnd.cncf.model.weight.config.v1.raw"
+NAME = "org.opencontainers.image.ref.name"
+PATH = "org.cncf.model.filepath"
+
+
+class LyingStore:
+    """A store made by hand, with a model called `good`; then it lies about one called `bad`."""
+
+    def __init__(self) -> None:
+        self.files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
+        self.entries: list[Any] = []
+        self.add("good", self.manifest([self.layer(safetensors({"g.w": ONE}, b"good"))]))
+
+    def blob(self, content: bytes, kind: str, **more: Any) -> dict[str, Any]:
+        """The descriptor of a blob that is written."""
+        hexadecimal = hashlib.sha256(content).hexdigest()
+        self.files[f"blobs/sha256/{hexadecimal}"] = content
+        digest = f"sha256:{hexadecimal}"
+        return {"mediaType": kind, "digest": digest, "size": len(content), **more}
+
+    def layer(self, content: bytes, path: str = "w.safetensors", **lies: Any) -> dict[str, Any]:
+        """A block's descriptor."""
+        return self.blob(content, WEIGHT, annotations={PATH: path}) | lies
+
+    def manifest(self, layers: list[Any], **lies: Any) -> dict[str, Any]:
+        """A model's manifest."""
+        config = self.blob(b"{}", "application/vnd.cncf.model.config.v1+json")
+        whole = {"schemaVersion": 2, "artifactType": MODEL, "config": config, "layers": layers}
+        return self.blob(json.dumps(whole | lies).encode(), MANIFEST)
+
+    def add(self, name: Any, manifest: dict[str, Any], **lies: Any) -> None:
+        """An entry of the index."""
+        self.entries.append({**manifest, "annotations": {NAME: name}, **lies})
+
+    def content(self, index: bytes | None = None) -> dict[str, bytes]:
+        """All files."""
+        whole = json.dumps({"schemaVersion": 2, "manifests": self.entries}).encode()
+        return {**self.files, "index.json": whole if index is None else index}
+
+
+def _lying_manifests() -> Iterator[tuple[str, dict[str, bytes], str]]:
+    """Stores whose manifest of `bad` lies."""
+    block = safetensors({"b.w": ONE}, b"1234")
+    outside = "sha256:../../../../etc/passwd"
+    for name, lies, says in (
+        ("layer-digest-is-a-path", {"digest": outside}, "is no digest"),
+        ("layer-size-negative", {"size": -1}, "size"),
+        ("layer-size-wrong", {"size": 1}, "says 1"),
+        ("layer-missing", {"digest": "sha256:" + "a" * 64}, "it is missing"),
+        ("layer-path-above", {"annotations": {PATH: "../../x"}}, "leaves its folder"),
+        ("layer-of-tar", {"mediaType": WEIGHT.replace("raw", "tar")}, "only raw"),
+    ):
+        store = LyingStore()
+        store.add("bad", store.manifest([store.layer(block, **lies)]))
+        yield name, store.content(), says
+    for name, layers, says in (
+        ("block-is-a-pickle", [pickle.dumps({"a": 1}, protocol=2)], "is a pickle"),
+        ("block-overlap", [safetensors({"a": ONE, "b": ONE}, b"1234")], "inside"),
+        ("block-truncated", [block[:-1]], "truncated"),
+        ("tensor-in-two-blocks", [block, safetensors({"b.w": ONE}, b"4321")], "both hold"),
+    ):
+        store = LyingStore()
+        layers_ = [store.layer(one, f"{i}.safetensors") for i, one in enumerate(layers)]
+        store.add("bad", store.manifest(layers_))
+        yield name, store.content(), says
+    own = {"format": "trunkline/model/1", "architecture": {"kind": "factory", "factory": "os"}}
+    deep = b'{"format":"trunkline/model/1","architecture":{"kind":"factory","factory":"a:b",'
+    deep += b'"kwargs":' + b'{"a":' * 300 + b"1" + b"}" * 302
+    for name, content, says in (
+        ("factory-without-callable", json.dumps(own).encode(), "neither a factory nor"),
+        ("kwargs-nested-deep", deep, "deep"),
+        ("own-file-of-another-kind", b'{"format": "trunkline/model/99"}', "is not 'trunkline"),
+        ("own-file-broken", b'{"format', "is corrupt"),
+    ):
+        store = LyingStore()
+        file = store.blob(content, FILE, annotations={PATH: "trunkline.json"})
+        store.add("bad", store.manifest([store.layer(block), file]))
+        yield name, store.content(), says
+
+
+def stores() -> list[Attack]:
+    """Stores that lie about a model called `bad`; another, `good`, is in order."""
+    found = [
+        Attack(name, {f"{name}/{path}": data for path, data in files.items()}, says)
+        for name, files, says in _lying_manifests()
+    ]
+
+    def add(name: str, files: dict[str, bytes], says: str) -> None:
+        found.append(Attack(name, {f"{name}/{path}": one for path, one in files.items()}, says))
+
+    for name, entry, says in (
+        ("entry-is-empty", {}, "no descriptor"),
+        ("entry-leaves-the-store", {"digest": "sha256:../x"}, "is no digest"),
+        ("entry-escapes", {"digest": "\x1b[2J"}, "is no digest"),
+    ):
+        store = LyingStore()
+        whole = {"mediaType": MANIFEST, "size": 1, **entry} if entry else {}
+        store.entries.append({**whole, "annotations": {NAME: "bad"}})
+        add(name, store.content(), says)
+    store = LyingStore()
+    store.add("bad", store.blob(b"no json", MANIFEST))
+    add("manifest-is-none", store.content(), "is corrupt")
+    store = LyingStore()
+    store.add("bad", store.manifest([], artifactType="application/x"), artifactType=MODEL)
+    add("manifest-of-another-kind", store.content(), "no ModelPack manifest")
+    store = LyingStore()
+    last = store.blob(b"no json", MANIFEST)
+    for _ in range(2_000):  # deeper than Python recurses
+        last = store.blob(json.dumps({"manifests": [last]}).encode(), INDEX)
+    store.add("bad", last, artifactType=MODEL)
+    add("index-nested-deep", store.content(), "no ModelPack manifest")
+    return found
+
+
 def attacks() -> list[Attack]:
-    """All of them."""
+    """All files and folders to import."""
     found = [
         Attack(f"{name}.safetensors", {f"{name}.safetensors": content}, says)
         for name, content, says in (*headers(), *tensors())
@@ -186,5 +305,5 @@ def write(attack: Attack, folder: Path) -> Path:
 
 if __name__ == "__main__":
     target = Path(sys.argv[1] if len(sys.argv) > 1 else "attack-files")
-    for one in attacks():
+    for one in (*attacks(), *stores()):
         print(f"{write(one, target)}: must be refused, saying {one.says!r}")

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+MISSED = "MISSED"
+
 
 @dataclass(frozen=True)
 class Times:
@@ -56,8 +58,25 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def verdict(name: str, value: float, limit: float, *, at_least: bool = False) -> str:
+@dataclass(frozen=True)
+class Verdict:
+    """A figure beside its target."""
+
+    name: str
+    value: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def reached(self) -> bool:
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def __str__(self) -> str:
+        side = "at least" if self.at_least else "at most"
+        told = "reached" if self.reached else MISSED
+        return f"{self.name}: {self.value:.3g} (target: {side} {self.limit:g}): {told}"
+
+
+def verdict(name: str, value: float, limit: float, *, at_least: bool = False) -> Verdict:
     """`name: value (target: at most limit): reached / MISSED`."""
-    reached = value >= limit if at_least else value <= limit
-    side = "at least" if at_least else "at most"
-    return f"{name}: {value:.3g} (target: {side} {limit:g}): {'reached' if reached else 'MISSED'}"
+    return Verdict(name, value, limit, at_least)

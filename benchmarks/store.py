@@ -21,6 +21,7 @@ import argparse
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,12 +32,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from benchmarks.measure import Times, table, verdict
-from trunkline.store import Store, Tensors
+from benchmarks.measure import Times, Verdict, table, verdict
+from trunkline.store import Architecture, Store, Tensors
 from trunkline.store.blocks import module_of
+from trunkline.store.building import build_skeleton
 from trunkline.store.dtypes import ITEM_BYTES
 from trunkline.store.importing import WORKERS
-from trunkline.store.skeleton import build, examine
+from trunkline.store.skeleton import examine
 
 SHARED = 0.85
 Array = np.ndarray[Any, Any]
@@ -44,7 +46,8 @@ Array = np.ndarray[Any, Any]
 
 def shapes() -> dict[str, tuple[str, tuple[int, ...]]]:
     """The tensors of a ResNet-50 with ten classes: name -> (type, shape)."""
-    module = build("trunkline.experiments.networks:resnet50", {"num_classes": 10})
+    factory = "trunkline.experiments.networks:resnet50"
+    module = build_skeleton(Architecture("factory", factory, {"num_classes": 10}))
     return dict(examine(module, "resnet50").tensors)
 
 
@@ -69,7 +72,9 @@ def tensors(arrays: dict[str, Array]) -> Tensors:
     return Tensors([(k, kinds[str(v.dtype)], v.shape, v) for k, v in arrays.items()])
 
 
-def rates(folder: Path, layout: dict[str, tuple[str, tuple[int, ...]]], repeats: int) -> list[str]:
+def rates(
+    folder: Path, layout: dict[str, tuple[str, tuple[int, ...]]], repeats: int
+) -> list[Verdict]:
     """Time the ways to bring a model in; print them and return the verdicts."""
     first, second = folder / "first.safetensors", folder / "second.safetensors"
     save_file(state(layout, 0), first)
@@ -163,7 +168,7 @@ def copy_and_hash(source: Path, target: Path, sync: bool) -> None:
             os.fsync(file.fileno())
 
 
-def space(folder: Path, layout: dict[str, tuple[str, tuple[int, ...]]], models: int) -> str:
+def space(folder: Path, layout: dict[str, tuple[str, tuple[int, ...]]], models: int) -> Verdict:
     """Import many variants, compare the store's files with the distinct tensors' bytes."""
     store = Store.open(folder / "many", create=True)
     distinct: dict[bytes, int] = {}
@@ -186,7 +191,7 @@ def space(folder: Path, layout: dict[str, tuple[str, tuple[int, ...]]], models: 
     )
     rows = [
         ["whole models", f"{whole / 1e6:.1f}", f"{whole / needed:.4f}"],
-        ["distinct tensors", f"{needed / 1e6:.1f}", "1"],
+        ["distinct tensors (by name and content)", f"{needed / 1e6:.1f}", "1"],
         ["the store's files", f"{used / 1e6:.1f}", f"{used / needed:.4f}"],
         ["allocated by the file system", f"{allocated / 1e6:.1f}", f"{allocated / needed:.4f}"],
     ]
@@ -203,7 +208,7 @@ def files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.store", description=__doc__)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--models", type=int, default=50)
@@ -211,9 +216,11 @@ def main() -> None:
     layout = shapes()
     with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
         verdicts = rates(Path(folder), layout, arguments.repeats)
-        verdicts.append(space(Path(folder), layout, arguments.models))
-    print("\n".join(verdicts))
+        room = space(Path(folder), layout, arguments.models)
+    for one in (*verdicts, room):
+        print(one)
+    return 0 if room.reached else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

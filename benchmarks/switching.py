@@ -31,7 +31,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.measure import Times, table, verdict
+from benchmarks.measure import Times, Verdict, table, verdict
 from trunkline.experiments.networks import layers, resnet50
 from trunkline.experiments.variants import backbone_state
 from trunkline.runtime import Runtime, state_dict_source
@@ -70,7 +70,7 @@ class Report:
     outputs_equal: bool
     pairs: Mapping[str, Pair]
 
-    def verdicts(self) -> list[str]:
+    def verdicts(self) -> list[Verdict]:
         """What must be reached, and whether it is."""
         read = self.pairs[WARM_READ]
         allowed = 1.3 * read.other.median + 1e-3  # it reads as many bytes as are missing
@@ -213,11 +213,10 @@ def show(report: Report) -> None:
             pair.other.spread(),
             pair.own.spread(),
             f"{pair.ratio:.2f}",
-            f"{report.missing_bytes / pair.other.median / 1e9:.2f}",
         )
         for name, pair in report.pairs.items()
     ]
-    header = ("ms: median (quartiles)", "this way", "trunkline", "ratio", "missing GB/s")
+    header = ("ms: median (quartiles)", "this way", "trunkline", "ratio")
     print(table(header, rows))
     print()
     for line in report.verdicts():

@@ -16,26 +16,27 @@ SOURCE = Path(trunkline.__file__).parent
 ROOMS = {
     "errors": set(),
     "units": {"errors"},
+    "files": {"errors"},
     "links": {"errors"},
     "radio": {"errors"},
     "library": {"errors"},
     "documents": {"errors"},
     "loading": {"errors", "documents", "library", "links", "radio"},
     "planners": {"errors", "documents", "loading"},
-    "pictures": {"errors", "library", "links", "loading"},
+    "pictures": {"errors", "units", "files", "library", "links", "loading"},
     "store": {"errors", "documents", "library", "units"},
     "runtime": {
-        "errors", "documents", "library", "links", "radio", "units", "loading", "planners",
-        "pictures", "store",
+        "errors", "documents", "files", "library", "links", "radio", "units", "loading",
+        "planners", "pictures", "store",
     },
     "experiments": {
-        "errors", "documents", "library", "links", "radio", "units", "loading", "planners",
-        "pictures", "store", "runtime",
+        "errors", "documents", "files", "library", "links", "radio", "units", "loading",
+        "planners", "pictures", "store", "runtime",
     },
 }  # fmt: skip
 """What each room may import of the package, beside itself; `cli` may import everything."""
 
-HEAVY = {"torch", "numba", "matplotlib", "transformers", "scipy", "sklearn", "highspy"}
+HEAVY = {"torch", "numba", "matplotlib", "transformers", "scipy", "sklearn", "highspy", "joblib"}
 
 
 def imported(path: Path) -> set[str]:

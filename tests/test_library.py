@@ -31,6 +31,15 @@ def test_missing_bytes_is_a_set_difference():
     assert found.missing_bytes(0, None) == 23
 
 
+def test_the_missing_matrix_is_missing_bytes_of_every_pair():
+    """Row j, column i: what i needs and j lacks; exactly 0 where j holds it all."""
+    found = library({"m1": "abc", "m2": "ab", "m3": "d", "m4": ""}, a=0.1, b=0.2, c=0.3, d=13)
+    for j in range(4):
+        for i in range(4):
+            assert found.missing_matrix[j, i] == pytest.approx(found.missing_bytes(i, j), rel=1e-12)
+    assert found.missing_matrix[0, 1] == 0
+
+
 def test_blocks_with_equal_model_sets_merge():
     """Blocks that always move together are one group; empty and unused blocks are none."""
     blocks = {"a": 1.0, "b": 2.0, "c": 4.0, "empty": 0.0, "unused": 8.0}

@@ -33,6 +33,13 @@ def test_a_stage_that_moves_nothing_never_ends():
     assert math.isinf(Link((Stage(0.0),)).seconds(1))
 
 
+@pytest.mark.parametrize("link", [Link(), Link((Stage(2.0, 3.0),)), Link((Stage(0.0),))])
+def test_an_array_of_sizes_takes_the_seconds_of_each(link):
+    """`seconds_each` is `seconds` of every size, 0 among them."""
+    sizes = np.array([[0.0, 1.0], [5.0, 1e9]])
+    assert link.seconds_each(sizes).tolist() == [[link.seconds(x) for x in row] for row in sizes]
+
+
 @given(st.floats(0, 1), st.floats(1e-9, 1e-6))
 def test_fit_recovers_an_exact_line(intercept, slope):
     """Points on a line with a, b >= 0 give that line back."""

@@ -1,11 +1,11 @@
-"""Sizes as people write them."""
+"""Sizes, times and counts as people write and read them."""
 
 from __future__ import annotations
 
 import pytest
 
 from trunkline.errors import InputError
-from trunkline.units import parse_bytes
+from trunkline.units import count, decimals, parse_bytes, seconds, shorten, size
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,63 @@ def test_other_texts_are_refused(text: str) -> None:
     """Anything else is an InputError that shows the text."""
     with pytest.raises(InputError, match="write a number and a unit"):
         parse_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["1" + 18 * "0" + "1", "1000001TB", "9" * 30])
+def test_sizes_beyond_every_document_are_refused(text: str) -> None:
+    """More than 10^18 bytes is more than a document may hold."""
+    with pytest.raises(InputError, match="more than"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1e3, "1.00 kB"),
+        (999_994, "999.99 kB"),
+        (999_996, "1.00 MB"),
+        (1.2345e9, "1.23 GB"),
+        (4.2e12, "4,200.00 GB"),
+    ],
+)
+def test_sizes_are_written_in_the_unit_that_fits(value: float, text: str) -> None:
+    """Powers of 1000, and never 1,000 of a unit below the largest."""
+    assert size(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (8.704e-4, "870 us"),
+        (0.0123, "12.3 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "0.9996 s"),
+        (61.5, "61.5 s"),
+    ],
+)
+def test_times_are_written_in_the_unit_that_fits(value: float, text: str) -> None:
+    """Microseconds, milliseconds, seconds."""
+    assert seconds(value) == text
+
+
+def test_one_and_many() -> None:
+    """The noun follows the number, also where the plural has a syllable more."""
+    assert [count(n, "batch") for n in (0, 1, 2)] == ["0 batches", "1 batch", "2 batches"]
+    assert [count(n, "block") for n in (1, 1600)] == ["1 block", "1,600 blocks"]
+
+
+def test_long_texts_lose_their_middle() -> None:
+    """Both ends stay, the length is what was asked for, and short texts are untouched."""
+    assert shorten("abc" * 9, 27) == "abc" * 9
+    short = shorten("a" * 500 + "z" * 500, 21)
+    assert short == "aaaaaaaaa...zzzzzzzzz"
+
+
+def test_columns_have_the_decimals_of_their_largest() -> None:
+    """Three digits that count: 0.0123, 1.23, 12.3, 123, 1235."""
+    assert [decimals(value) for value in (0.01234, 1.234, 12.34, 123.4, 1234.5, 0)] == [
+        *(4, 2, 1, 0, 0, 0),
+    ]

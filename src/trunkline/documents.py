@@ -82,6 +82,15 @@ def decode(raw: Raw, schema: type[T]) -> T:
         raise DocumentError(path, _with_value(raw, path, problem), raw.source) from None
 
 
+def require_format(raw: Raw, wanted: str) -> None:
+    """Refuse a document of another format (DocumentError)."""
+    found = raw.get("format")
+    if found is None:
+        raise DocumentError("$.format", f"missing; expected {wanted!r}", raw.source)
+    if found != wanted:
+        raise DocumentError("$.format", f"expected {wanted!r}, got {found!r:.80}", raw.source)
+
+
 def _with_value(raw: Raw, path: str, problem: str) -> str:
     """The problem with the value that caused it, where the path leads to a plain one."""
     value: Any = raw

@@ -25,8 +25,10 @@ class DocumentError(TrunklineError, ValueError):
         self.path = path
         self.problem = problem
         self.source = source
-        where = f"{source}: " if source else ""
-        super().__init__(f"{where}{path}: {problem}")
+        whole = source and path == "$"  # the file's name says it already
+        super().__init__(
+            ": ".join(part for part in (source, "" if whole else path, problem) if part)
+        )
 
 
 class PlanningError(TrunklineError):
@@ -66,6 +68,10 @@ class CorruptBlobError(StoreError):
 
 class ArchitectureError(TrunklineError, ValueError):
     """Weights and architecture do not fit, or an architecture cannot be built."""
+
+
+class UntrustedFactoryError(ArchitectureError):
+    """A store names code that nobody on this machine has named."""
 
 
 class MemoryBudgetError(TrunklineError):

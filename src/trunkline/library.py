@@ -101,13 +101,27 @@ class ModelLibrary:
         The diagonal is each model's own size, so `matrix[i, i] - matrix[i, j]` is what must be
         loaded when model i follows model j (PartialLoading, equation (8)).
         """
-        groups = self.merged
-        incidence = np.zeros((len(self.models), len(groups)))
-        for column, group in enumerate(groups):
-            incidence[list(group.models), column] = 1.0
-        sizes = np.array([group.bytes for group in groups])
+        incidence, sizes = self._incidence
         matrix: NDArray[np.float64] = (incidence * sizes) @ incidence.T
         return matrix
+
+    @cached_property
+    def missing_matrix(self) -> NDArray[np.float64]:
+        """Bytes to load when model i follows model j, at [j, i]: shape (models, models), bytes.
+
+        `missing_bytes` of every pair at once; exactly 0 where j holds all that i needs.
+        """
+        incidence, sizes = self._incidence
+        matrix: NDArray[np.float64] = (1.0 - incidence) @ (incidence * sizes).T
+        return matrix
+
+    @cached_property
+    def _incidence(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Which model (row) holds which merged block (column), and the bytes of the latter."""
+        incidence = np.zeros((len(self.models), len(self.merged)))
+        for column, group in enumerate(self.merged):
+            incidence[list(group.models), column] = 1.0
+        return incidence, np.array([group.bytes for group in self.merged])
 
     @cached_property
     def merged(self) -> tuple[BlockGroup, ...]:

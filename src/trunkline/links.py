@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,13 @@ class Link:
         if size_bytes <= 0:
             return 0.0
         return self.overhead_s + size_bytes * self.seconds_per_byte
+
+    def seconds_each(self, sizes_bytes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """V of each of an array of sizes, in seconds, same shape."""
+        moved = sizes_bytes > 0
+        seconds = np.zeros(sizes_bytes.shape)
+        seconds[moved] = self.overhead_s + sizes_bytes[moved] * self.seconds_per_byte
+        return seconds
 
     @property
     def overhead_s(self) -> float:

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trunkline.documents import read
-from trunkline.errors import DocumentError
+from trunkline.documents import read, require_format
 from trunkline.loading import DEFAULT_METHOD, LoadingPlan, LoadingProblem
 from trunkline.loading import check as check_loading
 from trunkline.loading import solve as solve_loading
@@ -28,16 +27,14 @@ def load(source: str | Path | Mapping[str, Any]) -> LoadingProblem:
         DocumentError: the document cannot be used; the message names the path inside it.
     """
     raw = read(source)
-    if raw.get("format") != PROBLEM_FORMAT:
-        raise _wrong_format(raw.get("format"), raw.source, PROBLEM_FORMAT)
+    require_format(raw, PROBLEM_FORMAT)
     return problem_from_document(raw)
 
 
 def load_plan(source: str | Path | Mapping[str, Any]) -> LoadingPlan:
     """The plan that a document states (DocumentError where it states none)."""
     raw = read(source)
-    if raw.get("format") != PLAN_FORMAT:
-        raise _wrong_format(raw.get("format"), raw.source, PLAN_FORMAT)
+    require_format(raw, PLAN_FORMAT)
     return plan_from_document(raw)
 
 
@@ -59,9 +56,3 @@ def check(
     if not isinstance(plan, LoadingPlan):
         plan = load_plan(plan)
     return check_loading(problem, plan, **options)
-
-
-def _wrong_format(found: Any, source: str | None, wanted: str) -> DocumentError:
-    if found is None:
-        return DocumentError("$.format", f"missing; expected {wanted!r}", source)
-    return DocumentError("$.format", f"expected {wanted!r}, got {found!r:.80}", source)

@@ -1,7 +1,8 @@
-"""Sizes as people write them: `512MiB`, `2GB`, plain bytes."""
+"""Sizes, times and counts as people write and read them: `512MiB`, `12.3 ms`, `1 batch`."""
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -23,6 +24,9 @@ _FACTORS: Final = {
     "GIB": 2**30,
     "TIB": 2**40,
 }
+MAX_BYTES: Final = 10**18
+"""No size is larger, here and in documents."""
+
 _SIZE: Final = re.compile(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([A-Za-z]*)\s*")
 
 
@@ -33,13 +37,65 @@ def parse_bytes(text: str) -> int:
     in `du` and `dd`. A fraction of a byte is dropped.
 
     Raises:
-        InputError: any other text.
+        InputError: any other text, or more than `MAX_BYTES`.
     """
     found = _SIZE.fullmatch(text)
     factor = _FACTORS.get(found.group(2).upper()) if found else None
     if found is None or factor is None:
         raise InputError(
-            f"size {text!r:.40}: write a number and a unit, as in 512MiB, 2GB or 1000000"
+            f"size {shorten(text, 40)!r}: write a number and a unit, as in 512MiB, 2GB or 1000000"
         )
     number = found.group(1)
-    return int(number) * factor if "." not in number else int(float(number) * factor)
+    size_bytes = int(number) * factor if "." not in number else int(float(number) * factor)
+    if size_bytes > MAX_BYTES:
+        raise InputError(f"size {shorten(text, 40)!r}: more than {size(MAX_BYTES)}")
+    return size_bytes
+
+
+def size(value: float) -> str:
+    """A number of bytes in the unit a person would use, powers of 1000: `1.20 MB`."""
+    unit, scale = unit_of_size(value)
+    return f"{value:.4g} B" if scale == 1.0 else f"{value / scale:,.2f} {unit}"
+
+
+def unit_of_size(largest_bytes: float) -> tuple[str, float]:
+    """The unit for sizes of which `largest_bytes` is the largest, and its bytes: ("MB", 1e6)."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if largest_bytes >= 0.999995 * scale:
+            return unit, scale
+    return "B", 1.0
+
+
+def seconds(value: float) -> str:
+    """A time in the unit a person would use: `870 us`, `12.3 ms`, `1.24 s`."""
+    if value == 0:
+        return "0"
+    unit, scale = unit_of_time(value)
+    return f"{value:.4g} s" if scale == 1.0 else f"{value / scale:.3g} {unit}"
+
+
+def unit_of_time(longest_s: float) -> tuple[str, float]:
+    """The unit for times of which `longest_s` is the longest, and its seconds: ("ms", 0.001)."""
+    for unit, scale in (("us", 1e-6), ("ms", 1e-3)):
+        if longest_s < 999.5 * scale:
+            return unit, scale
+    return "s", 1.0
+
+
+def decimals(largest: float) -> int:
+    """Decimals for a column of numbers so that the largest has three digits that count."""
+    return 0 if largest <= 0 else max(0, 2 - math.floor(math.log10(largest)))
+
+
+def count(number: int, noun: str) -> str:
+    """So many of something: `1 batch`, `2 batches`, `1,600 tasks`."""
+    ending = "" if number == 1 else "es" if noun.endswith(("ch", "s", "sh", "x")) else "s"
+    return f"{number:,} {noun}{ending}"
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """A text of at most `most` characters: a longer one loses its middle to `...`."""
+    if len(text) <= most:
+        return text
+    kept = max(most - 3, 2)
+    return f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"

@@ -152,6 +152,27 @@ def test_bad_input_ends_with_status_2(
 
 
 def test_memory_too_small_for_any_model(run: Run, problem: str) -> None:
-    """A budget below the models' size: nothing can be planned, which is no error."""
-    status, out, _ = run("run", problem, "--memory", "10", "--json")
-    assert (status, json.loads(out)["not_planned"]) == (0, 8)
+    """A budget below the models' size: an error that names the smallest model asked for, its bytes
+    and the budget, from every command that plans, and no output."""
+    asked = json.loads(Path(problem).read_text())
+    asked["memory_bytes"] = 10
+    Path("small.json").write_text(json.dumps(asked))
+    making = ("problem", "-p", "p.json", "--burst", "2", "--deadline-s", "1", "--memory", "10")
+    for command in (("run", problem, "--memory", "10"), ("plan", "small.json"), making):
+        status, out, err = run(*command, "--json")
+        assert (status, out) == (2, "")
+        assert "no model fits into the memory of 10 B; the smallest" in err
+        assert "has 19.62 kB" in err
+
+
+def test_models_too_large_for_the_memory_are_told_of(run: Run, problem: str) -> None:
+    """Where some models fit, those that don't are named beside the result, with what is lost."""
+    asked = json.loads(Path(problem).read_text())
+    asked["blocks"]["sha256:" + "0" * 64] = 1e9
+    asked["models"][0]["blocks"].append("sha256:" + "0" * 64)
+    lost = sum(task["model"] == asked["models"][0]["id"] for task in asked["tasks"])
+    asked["memory_bytes"] = 1e6
+    Path("half.json").write_text(json.dumps(asked))
+    status, out, err = run("plan", "half.json", "--json")
+    assert (status, json.loads(out)["served"]) == (0, 8 - lost)
+    assert f"model 'one' (1.00 GB) does not fit into the memory of 1.00 MB: {lost} task" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_import_reports_what_came_in_what_was_new_and_who_shares(run: Run, tmp_p
     """The report for people and that for machines say the same."""
     first = run("import", weights(tmp_path / "first.safetensors", a=1, b=2))
     assert first[0] == 0
-    assert "first: imported 200 B in 2 blocks, of which 200 B in 2 blocks are new" in first[1]
+    assert "first: imported 200 B in 2 blocks; new: 200 B in 2 blocks" in first[1]
     status, out, err = run("import", weights(tmp_path / "x", a=1, b=3), "--name", "y", "--json")
     assert (status, err) == (0, "")
     report = json.loads(out)
@@ -85,11 +86,11 @@ def test_verify_ends_with_1_where_something_is_wrong(run: Run, tmp_path: Path) -
     status, out, _ = run("verify")
     assert status == 1
     assert shared in out
-    assert "needed by m1, m2" in out
+    assert "needed by m1, m2" in " ".join(out.split())
     status, out, _ = run("verify", "m2", "--json")
     assert status == 1
     (problem,) = json.loads(out)["problems"]
-    assert (problem["digest"], problem["models"]) == (shared, ["m2"])
+    assert (problem["place"], problem["models"]) == (shared, ["m2"])
 
 
 def test_remove_and_gc_free_what_is_not_shared(run: Run, tmp_path: Path) -> None:
@@ -149,7 +150,8 @@ def test_a_factory_in_the_current_directory(run: Run, tmp_path: Path) -> None:
     arguments = ("--factory", f"{name}:net", "--input", "3:float32", "--name", "m")
     status, _, err = run("import", "w.safetensors", *arguments, "--kwargs", '{"width": 4}')
     assert status == 2
-    assert "'weight' must have the shape [2, 4]" in err
+    assert "'weight' has the shape [2, 3]" in err
+    assert "needs [2, 4]" in err
     assert run("import", "w.safetensors", *arguments, "--kwargs", '{"width": 3}')[0] == 0
     (model,) = json.loads(run("list", "--json")[1])["models"]
     assert model["architecture"] == f"{name}:net(width=3)"
@@ -175,3 +177,77 @@ def test_a_progress_bar_is_drawn_on_a_terminal_after_a_second(
     out, err = drawn(True, -1.0)
     assert out == ""
     assert "work" in err
+
+
+def test_damage_is_told_and_mended_on_the_command_line(run: Run, tmp_path: Path) -> None:
+    """A damaged block hides no other model; verify names the next command, and following it
+    brings every model back."""
+    for name, layers in {"m1": {"a": 1}, "m2": {"a": 1, "b": 2}, "m3": {"c": 3}}.items():
+        run("import", weights(tmp_path / f"{name}.safetensors", **layers))
+    store = Store.open(tmp_path / "store")
+    for block in store.model("m2").blocks:  # one of them is m1's, too
+        content = store.blob_path(block.digest).read_bytes()
+        store.blob_path(block.digest).write_bytes(content[:-1] + b"x")
+    status, out, _ = run("verify")
+    assert (status, "trunkline verify --quarantine" in out) == (1, True)
+    assert run("verify", "--quarantine")[0] == 1
+    status, out, _ = run("list")
+    assert status == 0
+    assert "m3" in out
+    assert "damaged and left out: m1, m2 (`trunkline verify`" in out
+    assert json.loads(run("list", "--json")[1])["damaged"].keys() == {"m1", "m2"}
+    status, out, _ = run("show")
+    assert (status, "1 model, 100 B" in out, "left out: m1, m2" in out) == (0, True, True)
+    status, out, _ = run("verify")
+    again = " ".join(out.split()).partition("with the same options: ")[2].partition(";")[0]
+    assert again == "m2"  # it holds all that is broken
+    assert run("import", f"{again}.safetensors")[0] == 0
+    assert run("verify")[0] == 0
+    assert "damaged" not in run("list")[1]
+
+
+def test_nothing_is_wider_than_the_terminal(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On 80 columns no line of import, list, show or verify is longer, with long names and 16
+    models too, and no number is cut."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUNKLINE_STORE", "s")
+    said = []
+    for i in range(16):
+        path = weights(tmp_path / f"{'long-name-' * 5}{i}.safetensors", a=1, b=i)
+        said.append(run("import", path)[1])
+        if i == 3:
+            said += [run("list")[1], run("show")[1]]
+    said += [run("list")[1], run("show")[1]]
+    for block in Store.open("s").library().blocks:
+        Store.open("s").blob_path(block).write_bytes(b"")
+        break
+    said += [run("verify")[1], run("list")[1]]
+    assert max(len(line) for text in said for line in text.splitlines()) <= 80
+    assert not any("…" in text for text in said)
+
+
+def test_one_thing_is_one(run: Run, tmp_path: Path) -> None:
+    """A single model, block or blob is not called by the plural."""
+    path = weights(tmp_path / "m.safetensors", a=1)
+    said = [run("import", path)[1], run("list")[1], run("show")[1], run("verify")[1]]
+    said += [run("remove", "m")[1], run("gc")[1]]
+    found = re.findall(r"\b1 (\w+)", " ".join(said))
+    assert {"block", "model", "component"} <= set(found)
+    assert not [word for word in found if word.endswith("s")]
+
+
+def test_names_from_a_hostile_index_are_written_out(run: Run, tmp_path: Path) -> None:
+    """A name with an escape sequence reaches no terminal as such."""
+    run("import", weights(tmp_path / "m.safetensors", a=1))
+    path = tmp_path / "store" / "index.json"
+    index = json.loads(path.read_text())
+    name = "\x1b[2Jm\r\x07"
+    index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"] = name
+    index["manifests"].append({"annotations": {"org.opencontainers.image.ref.name": name + "2"}})
+    path.write_text(json.dumps(index))
+    for command in (("list",), ("show",), ("verify",), ("remove", name)):
+        _, out, err = run(*command)
+        assert not {"\x1b", "\r", "\x07"} & set(out + err), command

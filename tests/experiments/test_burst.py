@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from trunkline.experiments.burst import Cell, draw_burst
+from trunkline.errors import InputError
+from trunkline.experiments.burst import RANGES, Cell, draw_burst
 
 
 def test_the_same_seed_gives_the_same_burst_whatever_the_order_of_the_models():
@@ -37,6 +38,17 @@ def test_links_follow_the_papers_radio_model():
     # median distance 250/sqrt(2): the path gains 6.0 dB * 4/2... = 4x power (2 bits), the median of
     # Exp(1) is ln 2 (-0.53 bits): about edge + 1.5
     assert np.median(links) == pytest.approx(edge + 1.5, abs=0.3)
+
+
+@pytest.mark.parametrize("name", sorted(RANGES))
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e308, -1e308])
+def test_a_cell_out_of_all_proportion_is_refused(name, value):
+    """What is not finite or beyond its range is named; the ends of a range give finite links."""
+    with pytest.raises(InputError, match=f"{name}: a number of at least"):
+        Cell(**{name: value})
+    for end in RANGES[name]:
+        links = Cell(**{name: end}).draw_links(50, np.random.default_rng(0))
+        assert all(0 <= link < 1e4 for link in links)
 
 
 def test_no_tasks_and_no_models():

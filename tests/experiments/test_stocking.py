@@ -5,6 +5,7 @@ import torch
 
 from trunkline.errors import InputError
 from trunkline.experiments import digits, stocking, variants
+from trunkline.experiments.layers import layer_bytes
 from trunkline.runtime import Runtime
 from trunkline.store import Store
 
@@ -56,7 +57,7 @@ def test_random_variants_share_exactly_their_common_bottom_layers(store):
     """The store finds the sharing that the variants were drawn with."""
     drawn = [v for v in variants.draw_variants(2) if v.network == "resnet18"]
     stocking.stock_random(store, drawn)
-    common = sum(variants.layer_bytes("resnet18")[: min(v.shared for v in drawn)])
+    common = sum(layer_bytes("resnet18")[: min(v.shared for v in drawn)])
     assert store.library().sharing_matrix[0, 1] == common
 
 

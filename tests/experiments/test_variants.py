@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from trunkline.experiments import networks, variants
+from trunkline.experiments.layers import NUM_CLASSES
 
 
 def test_ten_variants_of_each_network_share_85_percent_on_average():
@@ -38,7 +39,7 @@ def test_weights_fit_their_network_and_give_finite_repeatable_outputs():
     variant = variants.draw_variants(1)[0]
     module, _, name = variant.factory.partition(":")
     assert module == networks.__name__
-    net = getattr(networks, name)(num_classes=variants.NUM_CLASSES).eval()
+    net = getattr(networks, name)(num_classes=NUM_CLASSES).eval()
     state = variants.variant_state(variant, variants.backbone_state(variant.network))
     net.load_state_dict(state)
     with torch.inference_mode():

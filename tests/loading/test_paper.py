@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from itertools import groupby
+
 import pytest
 
 import trunkline
+from benchmarks.algorithm2 import algorithm_2
 from trunkline.errors import UnsupportedProblemError
+from trunkline.experiments.scenario import paper_problem
 from trunkline.library import Model, ModelLibrary
 from trunkline.links import Link, Stage
-from trunkline.loading import LoadingModel, LoadingProblem, Task
+from trunkline.loading import LoadingModel, LoadingPlan, LoadingProblem, Task
 
 
 def chain_problem() -> LoadingProblem:
@@ -74,6 +79,44 @@ def test_printed_never_beats_corrected_never_beats_optimal(make_problem):
         assert plans[0].served <= plans[1].served <= best, seed
         assert all(trunkline.check(problem, plan) == [] for plan in plans), seed
     assert compared > 80
+
+
+def slots_used(plan: LoadingPlan, slot_s: float) -> int:
+    """The slots that a plan's visits take, each rounded up to whole ones."""
+    used = 0
+    for _, visit in groupby(plan.batches, key=lambda batch: batch.model):
+        seconds = sum(b.upload_s + b.load_s + b.compute_s for b in visit)
+        used += max(1, math.ceil(seconds / slot_s - 1e-9))
+    return used
+
+
+@pytest.mark.parametrize(
+    ("variant", "upload"), [("printed", "sum"), ("printed", "max"), ("corrected", "sum")]
+)
+def test_it_serves_what_the_plain_algorithm_serves(make_problem, variant, upload):
+    """As many tasks as Algorithm 2 written plainly from the listing, by visits within the slots."""
+    compared = 0
+    for seed in range(200):
+        problem = make_problem(seed, "prefix", seed % 3 == 0)
+        try:
+            plan = trunkline.plan(problem, "paper", upload=upload, slot_s=0.7, variant=variant)
+        except UnsupportedProblemError:
+            continue
+        compared += 1
+        assert plan.served == algorithm_2(problem, 0.7, upload, variant), seed
+        assert slots_used(plan, 0.7) <= problem.deadline_s / 0.7 + 1e-9, seed
+        assert trunkline.check(problem, plan, upload=upload) == [], seed
+    assert compared > 100
+
+
+def test_it_serves_what_the_plain_algorithm_serves_at_the_papers_size():
+    """The same for 50 models and 80 tasks, where the two variants differ."""
+    problem = paper_problem(seed=2)
+    served = {}
+    for variant in ("printed", "corrected"):
+        served[variant] = trunkline.plan(problem, "paper", variant=variant).served
+        assert served[variant] == algorithm_2(problem, 0.01, "sum", variant)
+    assert served["printed"] < served["corrected"]
 
 
 def test_slots_that_round_nothing_reach_the_optimum(make_problem):

@@ -17,8 +17,8 @@ def test_unknown_methods_are_refused_with_the_known_ones(make_problem):
 
 def test_options_that_a_method_lacks_are_refused(make_problem):
     """An option of another method is an error, not ignored."""
-    with pytest.raises(UnknownMethodError, match="'independent' has no option 'slot_s'"):
-        trunkline.plan(make_problem(1), "independent", slot_s=0.1)
+    with pytest.raises(UnknownMethodError, match="'optimal' has no option 'slot_s'"):
+        trunkline.plan(make_problem(1), "optimal", slot_s=0.1)
 
 
 def test_exhaustive_refuses_what_it_cannot_finish():

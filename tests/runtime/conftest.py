@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,14 +13,19 @@ import torch
 
 from trunkline.runtime import state_dict_source
 from trunkline.store import Architecture, InputSpec, Store
+from trunkline.store.trust import trust
 
 MODELS = Path(__file__).parent / "tiny_models.py"
 
 
 @pytest.fixture(autouse=True)
-def _tiny_models_importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Factories are written `tiny_models:...` and found beside the tests."""
+def _tiny_models_importable(
+    monkeypatch: pytest.MonkeyPatch, _own_configuration: None
+) -> Iterator[None]:
+    """Factories are written `tiny_models:...`, found beside the tests, and trusted."""
     monkeypatch.syspath_prepend(str(MODELS.parent))
+    parts = ast.parse(MODELS.read_text()).body
+    trust(f"tiny_models:{one.name}" for one in parts if isinstance(one, ast.FunctionDef))
     yield
     sys.modules.pop("tiny_models", None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +67,21 @@ def test_a_slot_is_filled_again_only_after_its_copy(store: Store, add: Any) -> N
     assert log == ["wait", "record"] * 5  # 4608 bytes in parts of 1024
 
 
-def test_available_memory_is_some() -> None:
-    """There is memory, and not more than 2^60 bytes."""
-    assert 0 < available_bytes() < 2**60
+def test_available_memory_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux' estimate, in bytes; half of the memory where there is none; never more than all."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < available_bytes() <= whole
+    text = "MemTotal: 900 kB\nMemFree: 7 kB\nMemAvailable: 42 kB\n"
+    monkeypatch.setattr("builtins.open", lambda *_, **__: io.StringIO(text))
+    assert available_bytes() == 42 * 1024
+    monkeypatch.setattr("builtins.open", lambda *_, **__: io.StringIO("MemTotal: 900 kB\n"))
+    assert available_bytes() == whole // 2
+
+    def missing(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", missing)
+    assert available_bytes() == whole // 2
 
 
 @pytest.mark.cuda

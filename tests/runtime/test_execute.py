@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from trunkline.loading import LoadingModel, LoadingProblem, Task
 from trunkline.runtime.execute import execute
 from trunkline.runtime.inputs import generated
 from trunkline.runtime.report import RunReport
+from trunkline.runtime.runtime import Runtime
 from trunkline.store import InputSpec, Store
 
 SPEC = InputSpec((3, 6, 6))
@@ -58,16 +60,35 @@ def run(
 def test_loads_from_the_disk_take_the_same_blocks(
     store: Store, states: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cold run asks the system to forget each batch's files first, moves the same bytes, and says
-    so where the system does not forget."""
+    """Right before each load, a cold run has the system forget all files of the model, while the
+    clock stands still; it moves the same bytes; where the system does not forget, it says so."""
     problem = problem_of(store)
-    asked: list[int] = []
-    monkeypatch.setattr(
-        "trunkline.runtime.execute.drop_cached", lambda paths: asked.append(len(paths)) or True
-    )
-    cold, warm = run(problem, store, cold=True), run(problem, store)
-    assert cold.bytes_moved == warm.bytes_moved
-    assert len(asked) == len(cold.batches)
+    happened: list[Any] = []
+    real, forgetting_s = time.perf_counter, [0.0]
+
+    def forget(paths: Any) -> bool:
+        happened.append({path.name for path in paths})
+        forgetting_s[0] += 1000.0
+        return True
+
+    def switch(runtime: Runtime, name: str, **options: Any) -> Any:
+        happened.append(name)
+        return switching(runtime, name, **options)
+
+    switching = Runtime.switch
+    monkeypatch.setattr(Runtime, "switch", switch)
+    monkeypatch.setattr(time, "perf_counter", lambda: real() + forgetting_s[0])
+    monkeypatch.setattr("trunkline.runtime.execute.drop_cached", forget)
+    cold = run(problem, store, cold=True)
+    files = {
+        name: {block.digest.partition(":")[2] for block in store.model(name).blocks if block.bytes}
+        for name in "abc"
+    }
+    order = [one.model for one in cold.batches]
+    assert len(order) == 4  # a's three tasks in two batches of at most two, b's, and c's
+    assert happened[-2 * len(order) :] == [x for name in order for x in (files[name], name)]
+    assert cold.finish_s < 1000.0
+    assert cold.bytes_moved == run(problem, store).bytes_moved
     monkeypatch.setattr("trunkline.runtime.execute.drop_cached", lambda paths: False)
     with pytest.raises(InputError, match="no load can come from the disk"):
         run(problem, store, cold=True)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from trunkline.errors import InputError
-from trunkline.runtime.inputs import check_input, gather, generated, input_bytes, read_inputs
+from trunkline.runtime.inputs import check_input, gather, generated, read_inputs
 from trunkline.store import InputSpec
 
 WORDS = InputSpec((4,), "int64", 10)
@@ -25,12 +25,6 @@ def test_generated_inputs_follow_from_seed_and_name() -> None:
     assert words.dtype == torch.int64
     assert int(words.min()) >= 0
     assert int(words.max()) == 9
-
-
-def test_bytes_of_an_input() -> None:
-    """Shape times item size: 2 x 3 bf16 are 12 bytes, a scalar int64 8."""
-    assert input_bytes(InputSpec((2, 3), "bfloat16")) == 12
-    assert input_bytes(InputSpec((), "int64")) == 8
 
 
 @pytest.mark.parametrize(

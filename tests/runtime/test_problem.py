@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ from tests.runtime.test_profile import model, profile
 from trunkline.errors import InputError, ProfileError
 from trunkline.loading import Task
 from trunkline.loading.document import problem_to_document
-from trunkline.runtime.problem import build_problem, read_tasks, upload_bits
+from trunkline.runtime.problem import (
+    build_problem,
+    read_tasks,
+    upload_bits,
+    with_deadline_share,
+)
 from trunkline.store import InputSpec, StoredModel
 
 MODELS = {"m": model()}
@@ -86,11 +92,30 @@ def test_tasks_from_csv_and_json_are_the_same(tmp_path: Path) -> None:
     [
         ("id,model\n,m\n", "csv", "line 2: 'id' is missing"),
         ("id,model\na,x\n", "csv", "line 2: no model 'x'"),
-        ("id,model,colour\na,m,red\n", "csv", "line 2: no field 'colour'"),
+        ("id,model,colour\na,m,red\n", "csv", "line 1: no column 'colour'; there are id, model"),
+        ('[{"id": "a", "model": "m", "colour": 1}]', "json", "no field 'colour'"),
+        ("id;model;snr_db\na;m;1\n", "csv", "columns are separated by commas"),
+        ("id\tmodel\na\tm\n", "csv", "columns are separated by commas"),
+        ("id,snr_db\na,1\n", "csv", "line 1: the header has no column 'model'"),
+        ("a,m,1\nb,m,1\n", "csv", "line 1: no column 'a'"),
+        ("id,model,id\na,m,b\n", "csv", "line 1: the column 'id' stands twice"),
+        ("id,model\n", "csv", "has no tasks"),
+        ("", "csv", "has no header; the columns are id, model"),
+        ("\n\n", "txt", "has no header"),
+        ("id,model\n", "txt", "has no tasks"),
+        ("[]", "json", "has no tasks"),
+        ("id,model,snr_db\n" + "a" * 2000 + ",m,1\n", "csv", "an id of 2000 characters"),
+        (
+            "id,model,snr_db\na,m" + "n" * 2000 + ",1\n",
+            "csv",
+            r"no model 'mn+\.\.\.n+'; there are m$",
+        ),
+        ("id,model,upload_bits\na,m,1e300\n", "csv", "at most 1e[+]18"),
+        ("id,model,input_bytes\na,m,1e18\n", "csv", "at most 1.25e[+]17"),
         ("id,model\na,m,1\n", "csv", "more values than the header"),
         ("id,model\na,m\n", "csv", "needs 'bits_per_s_per_hz' or 'snr_db'"),
         ("id,model,snr_db\na,m,nan\n", "csv", "'snr_db' must be a number"),
-        ("id,model,snr_db\na,m,5000\n", "csv", "over 1000"),
+        ("id,model,snr_db\na,m,5000\n", "csv", "at least -1000 and at most 1000"),
         ("id,model,upload_bits\na,m,-1\n", "csv", "'upload_bits' must be a number of at least 0"),
         ("id,model,snr_db\na,m,1\na,m,1\n", "csv", "the id 'a' stands twice"),
         ("id,model,snr_db,bits_per_s_per_hz\na,m,1,1\n", "csv", "not both"),
@@ -111,5 +136,33 @@ def test_task_files_that_cannot_be_used(
 
 def test_a_task_file_that_is_not_there(tmp_path: Path) -> None:
     """A missing file is an InputError."""
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"none.csv: cannot be read: No such file or directory$"):
         read_tasks(tmp_path / "none.csv", MODELS)
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory$"):
+        read_tasks(tmp_path, MODELS)
+
+
+def test_spaces_and_blank_lines_of_a_csv_mean_nothing(tmp_path: Path) -> None:
+    """As spreadsheets and hands write them, with a byte order mark."""
+    plain = read(tmp_path, "id,model,snr_db\na,m,10\nb,m,20\n")
+    assert read(tmp_path, "\ufeffid, model ,snr_db\n\na, m , 10\nb,m,20\n\n") == plain
+
+
+def test_a_deadline_as_a_share_of_whole_model_loadings_time() -> None:
+    """Two models of 400 bytes at 1 GB/s + 1 ms, one task each, 2 ms a batch + 1 ms a task: whole
+    loading needs 2 x (1.0004 + 3) ms, half of it is the deadline, and twice it serves everybody."""
+    block = {"1" * 64: model(), "2" * 64: model("n")}
+    models = [
+        replace(one, blocks=(replace(one.blocks[0], digest=f"sha256:{digest}"),))
+        for digest, one in block.items()
+    ]
+    tasks = [Task("t", "m"), Task("u", "n")]
+    made = build_problem(models, profile(), tasks, deadline_s=0.0, bandwidth_hz=1e6)
+    half, everybody_s = with_deadline_share(made, 0.5)
+    assert everybody_s == pytest.approx(2 * (0.001 + 4e-7 + 0.003))
+    assert half.deadline_s == pytest.approx(everybody_s / 2)
+    assert trunkline.plan(half).served == 1
+    assert trunkline.plan(with_deadline_share(made, 1.0)[0], "independent").served == 2
+    nobody = replace(made, tasks=(Task("t", "m", 1.0, 0.0),))
+    with pytest.raises(InputError, match="no task can be served"):
+        with_deadline_share(nobody, 0.5)

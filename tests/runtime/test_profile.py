@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trunkline.errors import DocumentError, ProfileError
+from trunkline.errors import DocumentError, MemoryBudgetError, ProfileError
 from trunkline.links import Stage
 from trunkline.runtime.profile import (
     ComputingFit,
@@ -69,7 +70,7 @@ def test_max_batch_fills_the_memory() -> None:
     assert profile().max_batch(model()) == 15
     assert profile(10**6).max_batch(model()) == 32
     assert profile(550).max_batch(model()) == 1
-    with pytest.raises(ProfileError, match=r"'m' needs 550 bytes .* limit is 549"):
+    with pytest.raises(MemoryBudgetError, match=r"'m' needs 550 B .*400 B .* allows 549 B"):
         profile(549).max_batch(model())
 
 
@@ -85,7 +86,10 @@ def test_what_was_imported_bare_has_no_key() -> None:
 
 
 def test_models_that_differ_in_weights_only_share_a_key() -> None:
-    """Name and size of the weights don't matter; input and types do."""
+    """Name and size of the weights don't matter; input, its bound and types do."""
+    words = model()
+    bounded = [replace(words, input=InputSpec((3,), "int64", high)) for high in (None, 10, 11)]
+    assert len({computing_key(one) for one in [words, *bounded]}) == 4
     assert computing_key(model("a")) == computing_key(model("b", 800))
     assert computing_key(model("a")) != computing_key(model("a", shape=(9,)))
 
@@ -93,7 +97,7 @@ def test_models_that_differ_in_weights_only_share_a_key() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "where"),
     [
-        (("format",), "trunkline/profile/2", r"\$\.format"),
+        (("format",), "trunkline/loading-problem/1", r"expected 'trunkline/profile/1'.*profile -o"),
         (("extra",), 1, r"extra"),
         (("loading", "warm", "bytes_per_s"), 0, r"\$\.loading\.warm\.bytes_per_s"),
         (("loading", "warm", "overhead_s"), -1, r"\$\.loading\.warm\.overhead_s"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,32 @@ def test_bytes_land_where_the_placement_says(
         reader.close()
     for tensor, offset in zip(block.tensors, read.placement.offsets, strict=True):
         assert buffer[offset : offset + tensor.bytes] == payload[tensor.begin : tensor.end]
+
+
+def test_reading_goes_on_where_no_thread_can_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system has only one more thread, it and the caller read everything, every time."""
+    begun = []
+
+    def start(thread: threading.Thread) -> None:
+        if begun:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start_as_ever(thread)
+
+    start_as_ever = threading.Thread.start
+    block, payload = blob(tmp_path / "b", [3000] * 8)
+    monkeypatch.setattr(reading, "SPLIT_BYTES", 512)
+    monkeypatch.setattr(reading, "ALONE_BYTES", 0)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    reader = BlockReader(4)
+    for _ in range(3):
+        read, buffer = read_of(tmp_path / "b", block)
+        reader.read([read])
+        for tensor, offset in zip(block.tensors, read.placement.offsets, strict=True):
+            assert buffer[offset : offset + tensor.bytes] == payload[tensor.begin : tensor.end]
+    reader.close()
 
 
 def test_more_tensors_than_one_read_takes(tmp_path: Path) -> None:

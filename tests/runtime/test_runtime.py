@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from trunkline.errors import (
     NotInStoreError,
 )
 from trunkline.runtime import Runtime, state_dict_source
+from trunkline.runtime.arena import Buffer
+from trunkline.runtime.device import HostMemory
 from trunkline.store import Store
 
 BOTTOM = ("0.", "1.", "3.", "4.")
@@ -188,6 +193,8 @@ def test_whole_model_loading(store: Store, add: Any) -> None:
     b = add("b", "conv", 1, a, bottom)
     size, x = store.model("a").bytes, torch.randn(2, 3, 9, 9)
     with Runtime(store, partial=False) as runtime:
+        with pytest.raises(InputError, match="keep"):
+            runtime.switch("a", keep=["b"])
         assert [runtime.switch(n).bytes_moved for n in "abba"] == [size, size, 0, size]
         runtime.switch("b")
         assert torch.equal(runtime.infer("b", x), normal_output("conv", b, x))
@@ -240,6 +247,98 @@ def test_a_broken_blob_leaves_the_runtime_usable(store: Store, add: Any) -> None
         runtime.switch("b")
         runtime.switch("a")
         assert torch.equal(runtime.infer("a", x), normal_output("conv", a, x))
+
+
+def test_answers_outlast_the_next_switch(store: Store, add: Any) -> None:
+    """What a forward returns of its own weights is a copy: the next model's weights lie there."""
+    state = add("a", "gives")
+    add("b", "gives", 1)
+    with Runtime(store) as runtime:
+        runtime.switch("a")
+        out = runtime.infer("a", torch.zeros(1, 3))
+        runtime.switch("b")
+        assert torch.equal(out["rows"][0], state["lin.weight"][0])
+        assert torch.equal(out["rows"][1][0], state["lin.bias"])
+
+
+def test_a_forward_that_writes_into_its_weights(store: Store, add: Any) -> None:
+    """It is refused by the tensor's name, and what others share is loaded anew; one that writes
+    what is there already is let pass."""
+    state = add("a", "writes")
+    with Runtime(store) as runtime:
+        runtime.switch("a")
+        runtime.infer("a", -torch.ones(1, 3))
+        with pytest.raises(ArchitectureError, match=r"'a' writes into its tensor 'calls'"):
+            runtime.infer("a", torch.ones(1, 3))
+        assert runtime.switch("a").blocks_moved == 1
+        assert torch.equal(runtime.tensors("a")["calls"], state["calls"])
+
+
+def test_threads_that_ask_for_different_models(store: Store, add: Any) -> None:
+    """With both models resident and one module for them, every thread gets its own answers."""
+    x = torch.randn(8, 3, 9, 9)
+    states = {name: add(name, "conv", seed) for seed, name in enumerate("ab")}
+    wanted = {name: normal_output("conv", state, x) for name, state in states.items()}
+    with Runtime(store, memory_bytes=10**7) as runtime:
+        for name in "ab":
+            runtime.switch(name)
+
+        def ask(name: str) -> bool:
+            return all(torch.equal(runtime.infer(name, x), wanted[name]) for _ in range(150))
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(ask, "abab"))
+
+
+class _Bytes(bytearray):
+    """Memory that goes back as soon as nothing points at it, as PyTorch's on an accelerator."""
+
+
+class _CountedMemory(HostMemory):
+    """Host memory that counts what is alive, and never hands a buffer out twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = self.most = 0
+
+    def allocate(self, size: int) -> Buffer:
+        owner = _Bytes(max(size, 1))
+        self.alive += size
+        self.most = max(self.most, self.alive)
+        weakref.finalize(owner, self._gone, size)
+        tensor = torch.frombuffer(owner, dtype=torch.uint8)[:size]
+        return Buffer(tensor, size, memoryview(tensor.numpy()))  # type: ignore[arg-type]
+
+    def _gone(self, size: int) -> None:
+        self.alive -= size
+
+    def free(self, buffer: Buffer) -> None:
+        pass
+
+
+def test_blocks_that_leave_are_free_before_others_come(
+    store: Store, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory goes back when its last tensor does (CUDA), no module keeps a block that was
+    evicted: old and new never pass the budget together (but for padding, 64 bytes a tensor)."""
+    for seed, name in enumerate("abc"):
+        add(name, "conv", seed)
+        add(name + "6", "conv", seed, classes=6)
+    memory = _CountedMemory()
+    monkeypatch.setattr("trunkline.runtime.runtime.open_memory", lambda *_: memory)
+    budget = store.model("a6").bytes
+    gc.disable()
+    try:
+        with Runtime(store, memory_bytes=budget) as runtime:
+            for name in ["a", "a6", "b", "c", "b6", "a", "c6"]:
+                runtime.switch(name)
+                runtime.infer(name, torch.randn(1, 3, 9, 9))
+            runtime.clear()
+            assert memory.alive == 0
+    finally:
+        gc.enable()
+    tensors = sum(len(block.tensors) for block in store.model("a6").blocks)
+    assert budget <= memory.most <= budget + 64 * tensors
 
 
 def test_unknown_devices(store: Store) -> None:

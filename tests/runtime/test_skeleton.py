@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +9,9 @@ import torch
 
 from trunkline.errors import ArchitectureError
 from trunkline.runtime import Runtime, state_dict_source
-from trunkline.runtime.build import build_skeleton
 from trunkline.runtime.skeleton import Skeleton
 from trunkline.store import Architecture, Store
+from trunkline.store.building import build_skeleton
 
 CPU = torch.device("cpu")
 
@@ -74,8 +73,8 @@ def test_variants_share_a_skeleton(store: Store, add: Any) -> None:
     ("change", "message"),
     [
         ({"8.bias": torch.zeros(6)}, r"'8.bias' has the shape \[6\], .* needs \[5\]"),
-        ({"8.bias": torch.zeros(5, dtype=torch.int32)}, "'8.bias' is I32, .* needs torch.float32"),
-        ({"1.num_batches_tracked": torch.tensor(1.0)}, "is F32, .* needs torch.int64"),
+        ({"8.bias": torch.zeros(5, dtype=torch.int32)}, "'8.bias' is I32, .* needs F32"),
+        ({"1.num_batches_tracked": torch.tensor(1.0)}, "is F32, .* needs I64"),
         ({"8.bias": None}, "has no tensor '8.bias', which .*conv.* needs"),
         ({"9.weight": torch.zeros(1)}, "has a tensor '9.weight', for which .* has no place"),
     ],
@@ -117,10 +116,41 @@ def test_weights_tied_in_the_file_feed_an_untied_module(store: Store) -> None:
         assert module[4].bias.data_ptr() == module[4].weight.data_ptr()
 
 
-def test_parameters_hidden_in_plain_attributes_are_refused() -> None:
-    """A switch could not replace them, so the answer would be wrong; the attribute is named."""
-    with pytest.raises(ArchitectureError, match=r"'lin.weight' also in the plain attribute 'mine'"):
-        Skeleton(factory("hidden"), CPU)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "hidden",
+            r"'lin.weight' \(or a view of it\) also in the plain attribute 'mine' of its root",
+        ),
+        ("transposed", r"'part.w' .* also in the plain attribute 'wt' of 'part'"),
+        ("buffered", r"'w' .* also in the buffer 'first' of its root"),
+        ("unregistered", "keeps a module in the plain attribute 'parts' of its root"),
+        ("real_and_hidden", r"'w' .* also in the plain attribute 'wt'"),
+    ],
+)
+def test_parameters_hidden_from_switches_are_refused(name: str, message: str) -> None:
+    """Aliases and views that a switch could not replace would answer wrongly; they are named."""
+    with pytest.raises(ArchitectureError, match=message):
+        Skeleton(factory(name), CPU)
+
+
+def test_only_the_tensors_of_a_mixed_list_are_replaced(store: Store, add: Any) -> None:
+    """A list of a registered module and a tensor: the module stays the one that switches feed."""
+    state, x = add("a", "mixed"), torch.randn(2, 3)
+    with Runtime(store) as runtime:
+        runtime.switch("a")
+        wanted = torch.nn.functional.linear(x, state["lin.weight"], state["lin.bias"]) + 7
+        assert torch.equal(runtime.infer("a", x), wanted)
+
+
+def test_what_no_switch_can_see_fails_loudly(store: Store, add: Any) -> None:
+    """A parameter in a closure, of a constructor that ran for real: an error, no made-up answer."""
+    add("a", "closure")
+    with Runtime(store) as runtime:
+        runtime.switch("a")
+        with pytest.raises(RuntimeError):
+            runtime.infer("a", torch.randn(2, 3))
 
 
 @pytest.mark.parametrize(
@@ -143,19 +173,6 @@ def test_architectures_that_cannot_be_built(architecture: Architecture, message:
     """Each is an ArchitectureError that says what is wrong with it."""
     with pytest.raises(ArchitectureError, match=message):
         build_skeleton(architecture)
-
-
-def test_the_working_directory_is_importable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A factory in a file of the working directory is found, as with `python -m`."""
-    (tmp_path / "my_own_nets.py").write_text(
-        "from torch import nn\ndef net():\n    return nn.Linear(1, 1)\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", [p for p in __import__("sys").path if p])
-    module = build_skeleton(Architecture("factory", factory="my_own_nets:net"))
-    assert isinstance(module, torch.nn.Linear)
 
 
 def test_transformers_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,119 @@ def hidden() -> nn.Module:
     return Hidden()
 
 
+class View(nn.Module):
+    """Keeps a view of its parameter: in a plain attribute, or in a buffer that is not stored."""
+
+    def __init__(self, as_buffer: bool) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3, 2))
+        if as_buffer:
+            self.register_buffer("first", self.w.detach()[0], persistent=False)
+        else:
+            self.wt = {"view": (self.w.t(),)}
+
+
+def transposed() -> nn.Module:
+    """`View`, one level down."""
+    module = nn.Module()
+    module.part = View(as_buffer=False)
+    return module
+
+
+def buffered() -> nn.Module:
+    """See `View`."""
+    return View(as_buffer=True)
+
+
+def real_and_hidden() -> nn.Module:
+    """`View`, built for real since its maker reads a value."""
+    torch.tensor(1.0).item()
+    return View(as_buffer=False)
+
+
+def unregistered() -> nn.Module:
+    """A module in a plain list."""
+    module = nn.Module()
+    module.parts = [nn.Linear(2, 2)]  # type: ignore[assignment]
+    return module
+
+
+class Mixed(nn.Module):
+    """A plain list of a registered module and a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(3, 2)
+        self.both = [self.lin, torch.full((2,), 7.0)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3) -> (n, 2)."""
+        lin, shift = self.both
+        out: Tensor = lin(x) + shift  # type: ignore[operator]
+        return out
+
+
+def mixed() -> nn.Module:
+    """See `Mixed`."""
+    return Mixed()
+
+
+class Closure(nn.Module):
+    """Its parameter is also in a function's closure; its constructor needs data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2, 3) * torch.tensor(1.0).item())
+        self.apply_it = lambda x, w=self.w: nn.functional.linear(x, w)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3) -> (n, 2)."""
+        out: Tensor = self.apply_it(x)
+        return out
+
+
+def closure() -> nn.Module:
+    """See `Closure`."""
+    return Closure()
+
+
+class Writes(nn.Module):
+    """Its forward adds to a stored buffer: 1, or 0 where the input's sum is not positive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(3, 2)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3) -> (n, 2)."""
+        self.calls += 1 if float(x.sum()) > 0 else 0
+        out: Tensor = self.lin(x)
+        return out
+
+
+def writes() -> nn.Module:
+    """See `Writes`."""
+    return Writes()
+
+
+class Gives(nn.Module):
+    """Returns its own weights among other things."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> dict[str, object]:
+        """(n, 3) -> answers and weights."""
+        return {"y": self.lin(x), "rows": [self.lin.weight[0], (self.lin.bias,)]}
+
+
+def gives() -> nn.Module:
+    """See `Gives`."""
+    return Gives()
+
+
 class Odd(nn.Module):
     """Scalars, empty tensors, whole numbers, booleans, and names with odd characters."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,15 @@ DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "I8": "|i1", "F16": "<f2", "
 def store(tmp_path: Path) -> Store:
     """An empty store."""
     return Store.open(tmp_path / "store", create=True)
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A copy of `own_nets.py` in the current directory, under a name of its own; that name."""
+    name = f"nets_{abs(hash(str(tmp_path)))}"
+    shutil.copyfile(Path(__file__).parent / "own_nets.py", tmp_path / f"{name}.py")
+    monkeypatch.chdir(tmp_path)
+    return name
 
 
 @pytest.fixture

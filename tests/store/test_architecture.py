@@ -48,7 +48,7 @@ def test_wrong_json_is_refused(document: Any) -> None:
 def test_a_factory_is_a_dotted_path_and_a_callable() -> None:
     """A factory's name that is no `package.module:callable` is refused."""
     for name in ("os", "os:", ":x", "a/b:c", "a b:c", "a:b()", "..a:b"):
-        with pytest.raises(InputError, match=r"package\.module:callable"):
+        with pytest.raises(StoreError, match=r"here: .*package\.module:callable"):
             Architecture.from_dict({"kind": "factory", "factory": name, "kwargs": {}}, "here")
 
 
@@ -64,6 +64,7 @@ def test_a_factory_is_a_dotted_path_and_a_callable() -> None:
 def test_inputs_are_read_from_text(text: str, expected: InputSpec) -> None:
     """Sizes, a type, and for whole numbers a bound; JSON brings them back."""
     assert InputSpec.parse(text) == expected
+    assert InputSpec.parse(str(expected)) == expected
     assert InputSpec.from_dict(expected.to_dict(), "here") == expected
 
 
@@ -74,3 +75,34 @@ def test_inputs_that_are_none(text: str) -> None:
         InputSpec.parse(text)
     with pytest.raises(StoreError):
         InputSpec.from_dict({"shape": text}, "here")
+
+
+def test_bytes_of_an_input() -> None:
+    """Shape times item size: 2 x 3 bf16 are 12 bytes, a scalar int64 8."""
+    assert InputSpec((2, 3), "bfloat16").bytes == 12
+    assert InputSpec((), "int64").bytes == 8
+
+
+def test_what_is_nested_beyond_use_is_refused() -> None:
+    """Arguments so deep that Python could read but not write them are refused, shallow ones not."""
+    for depth in (50, 900):
+        kwargs: Any = 1
+        for _ in range(depth):
+            kwargs = {"a": kwargs}
+        document = {"kind": "factory", "factory": "m:f", "kwargs": kwargs}
+        if depth == 50:
+            assert Architecture.from_dict(document, "here").key
+        else:
+            with pytest.raises(StoreError, match=r"here: .*deep"):
+                Architecture.from_dict(document, "here")
+
+
+def test_a_label_is_short_and_printable() -> None:
+    """Whatever a store says, a label fits in a message and steers no terminal."""
+    for one in (
+        Architecture("factory", factory="m:f", kwargs={"a\x1b": "b" * 10_000}),
+        Architecture("huggingface", config={}, class_name="\x1b[2J" + "x" * 10_000),
+        Architecture("huggingface", config={"model_type": {"\n": 1}}),
+    ):
+        assert one.label.isprintable()
+        assert len(one.label) < 250

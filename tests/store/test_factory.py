@@ -80,7 +80,7 @@ def test_a_tied_tensor_comes_once_under_either_name_or_twice(
 
 def test_save_model_files_are_taken(tied: str, tmp_path: Path, store: Store) -> None:
     """safetensors' own way of dropping tied names fits, too."""
-    from trunkline.store.skeleton import load_callable
+    from trunkline.store.building import load_callable
 
     module = load_callable(tied)()
     safetensors_torch.save_model(module, str(tmp_path / "w.safetensors"))
@@ -117,9 +117,9 @@ def test_an_input_that_does_not_run_is_a_note(tied: str, tmp_path: Path, store: 
         ({"norm__bias": None}, "needs the tensor 'norm.bias'"),
         ({"emb__weight": None}, "needs the tensor 'head.weight'"),
         ({"more__w": torch.ones(1)}, "has no tensor 'more.w'"),
-        ({"norm__bias": torch.ones(5)}, r"'norm.bias' must have the shape \[4\]"),
-        ({"norm__bias": torch.ones(4, dtype=torch.int32)}, "'norm.bias' must be of kind float"),
-        ({"norm__num_batches_tracked": torch.tensor(1.0)}, "'norm.num_batches_tracked' must be"),
+        ({"norm__bias": torch.ones(5)}, r"'norm.bias' has the shape \[5\], .* needs \[4\]"),
+        ({"norm__bias": torch.ones(4, dtype=torch.int32)}, "'norm.bias' is I32, .* needs F32"),
+        ({"norm__num_batches_tracked": torch.tensor(1.0)}, "tracked' is F32, .* needs I64"),
         ({"head__weight": torch.zeros(5, 4)}, "ties .* different ones"),
     ],
 )

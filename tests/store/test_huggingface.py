@@ -96,7 +96,7 @@ def test_a_shape_that_does_not_fit_the_config_is_named(
     bert(transformers).save_pretrained(tmp_path / "bert")
     path = tmp_path / "bert" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"intermediate_size": 64}))
-    with pytest.raises(ArchitectureError, match=r"intermediate\.dense.*must have the shape \[64"):
+    with pytest.raises(ArchitectureError, match=r"intermediate\.dense.*needs \[64"):
         store.add("bert", tmp_path / "bert")
     assert store.names() == []
 
@@ -106,8 +106,9 @@ def test_a_shape_that_does_not_fit_the_config_is_named(
     [
         ({}, "names no class"),
         ({"architectures": ["BertModel"], "quantization_config": {}}, "quantised"),
-        ({"architectures": ["NoSuchModelAnywhere"]}, "no class NoSuch|not installed"),
-        ({"architectures": ["os"]}, "no class os|not installed"),
+        ({"architectures": ["NoSuchModelAnywhere"]}, "no model class 'NoSuch|pip install"),
+        ({"architectures": ["os"]}, "no model class 'os'|pip install"),
+        ({"architectures": ["BertConfig"]}, "no model class 'BertConfig'|pip install"),
     ],
 )
 def test_what_cannot_be_compared_is_a_note(

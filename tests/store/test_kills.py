@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trunkline.errors import StoreBusyError
 from trunkline.store import Store, Tensors
 
 
@@ -35,6 +36,14 @@ def weights(write_file: Callable[..., Path]) -> Path:
     )
 
 
+def _wait_for_blobs(process: subprocess.Popen[bytes], blobs: Path, more: int) -> None:
+    """Until the process has added so many blobs, or is done."""
+    there = len(os.listdir(blobs)) if blobs.exists() else 0
+    while process.poll() is None:
+        if blobs.exists() and len(os.listdir(blobs)) >= there + more:
+            return
+
+
 @pytest.mark.slow
 def test_fifty_kills(weights: Path, tmp_path: Path) -> None:
     """Killed at 50 random moments, the store verifies each time; the next import goes on."""
@@ -46,10 +55,15 @@ def test_fifty_kills(weights: Path, tmp_path: Path) -> None:
     draw = random.Random(7)
     blobs = path / "blobs" / "sha256"
     before: dict[str, int] = {}
-    for _ in range(50):
-        # Half of the time is the interpreter's start, so most kills fall into the second half.
+    halfway = 0
+    for kill in range(50):
+        # Half of the time is the interpreter's start, so most kills fall into the second half; and
+        # however busy the machine is, every other kill waits for a few more blobs.
         process = importer(path, weights, "m")
-        time.sleep(draw.uniform(0.4, 1.05) * whole_s)
+        if kill % 2:
+            _wait_for_blobs(process, blobs, draw.randrange(1, 30))
+        else:
+            time.sleep(draw.uniform(0.4, 1.05) * whole_s)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         if not (path / "oci-layout").exists():
@@ -60,11 +74,13 @@ def test_fifty_kills(weights: Path, tmp_path: Path) -> None:
         # What is there stays and is not written again: the same file, not only the same name.
         assert before.items() <= now.items()
         before = now
+        halfway += len(now) > 0 and "m" not in store.names()
         if "m" in store.names():
             store.remove("m")
             for one in sorted(blobs.iterdir())[: draw.randrange(130)]:
                 one.unlink()
                 before.pop(one.name)
+    assert halfway > 0  # some kills fell between the first blob and the index
     process = importer(path, weights, "m")
     out, _ = process.communicate()
     assert process.returncode == 0
@@ -122,17 +138,42 @@ def test_imports_from_threads(store: Store, layered: Callable[..., Tensors]) -> 
     assert store.gc().blobs == 0
 
 
-def test_gc_beside_imports(weights: Path, tmp_path: Path) -> None:
-    """gc called again and again while an import runs takes nothing of what it needs."""
-    from trunkline.errors import NotInStoreError, StoreBusyError, StoreError
+def test_gc_beside_an_import(store: Store, weights: Path) -> None:
+    """At every moment of an import, whose blobs no model names yet, gc is refused; it would take
+    them all. Afterwards it finds nothing to free."""
+    seen = []
 
+    def collect_now(done: int, total: int) -> None:
+        with pytest.raises(StoreBusyError):
+            Store.open(store.path).gc(wait_s=0)
+        seen.append(len(list((store.path / "blobs" / "sha256").iterdir())))
+
+    store.add("m", weights, progress=collect_now)
+    assert len(seen) >= 120
+    assert max(seen) > 60  # blobs were there to be taken
+    assert store.gc().blobs == 0
+    assert store.verify().ok
+
+
+@pytest.mark.slow
+def test_gc_again_and_again_beside_imports(weights: Path, tmp_path: Path) -> None:
+    """Imports of other processes and gc take turns: gc gets its turn and takes none of theirs."""
     path = tmp_path / "store"
-    process = importer(path, weights, "m")
-    while process.poll() is None:
-        try:
-            Store.open(path).gc(wait_s=0)
-        except (StoreBusyError, NotInStoreError, StoreError):
-            time.sleep(0.005)
-    process.communicate()
-    assert process.returncode == 0
-    assert Store.open(path).verify().ok
+    store = Store.open(path, create=True)
+    store.add("gone", weights)
+    store.remove("gone")  # its blobs are garbage that the imports want
+    collected = refused = 0
+    for turn in range(4):
+        process = importer(path, weights, f"m{turn}")
+        while process.poll() is None:
+            try:
+                collected += store.gc(wait_s=0).blobs
+            except StoreBusyError:
+                refused += 1
+            time.sleep(0.002)
+        _, error = process.communicate()
+        assert process.returncode == 0, error.decode()
+        assert store.verify().ok
+        store.remove(f"m{turn}")
+    assert collected > 0
+    assert refused > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -97,6 +98,119 @@ def test_a_write_that_fails_leaves_everything_as_it_was(
     assert list((store.path / ".trunkline" / "tmp").iterdir()) == []
     assert store.names() == ["small"]
     assert store.verify().ok
+
+
+def test_a_removal_on_a_full_disk_keeps_the_model(
+    store: Store, layered: Callable[..., Tensors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`remove` cannot write: the model stays, the message says how to make room, and gc does."""
+    store.add("kept", layered(1))
+    store.add("gone", layered(2))
+    store.remove("gone")
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreError, match=r"No space left.*models are as they were; `trunkline gc`"):
+        store.remove("kept")
+    assert store.names() == ["kept"]
+    assert store.gc().blobs > 0
+
+
+def test_a_read_only_store_is_read_and_says_that_it_is(
+    store: Store, layered: Callable[..., Tensors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing may be written, models are listed, shown and verified; who would write is told
+    why not."""
+    store.add("a", layered(1, 2))
+    real_open = os.open
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def read_only(path: str, flags: int, *rest: int) -> int:
+        return refuse() if flags & (os.O_WRONLY | os.O_RDWR) else real_open(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", read_only)
+    monkeypatch.setattr(os, "mkdir", refuse)
+    for lock in (True, False):
+        if not lock:
+            (store.path / ".trunkline").rename(store.path / "elsewhere")
+        again = Store.open(store.path, create=True)
+        assert again.names() == ["a"]
+        assert again.library().distinct_bytes == again.model("a").bytes
+        assert again.verify().ok
+        uses = (again.add, ("b", layered(3))), (again.remove, ("a",)), (again.gc, ())
+        for write, arguments in uses:
+            with pytest.raises(StoreError, match="is read-only here: Read-only file system"):
+                write(*arguments)
+
+
+def test_every_folder_of_a_new_store_is_durable_before_it_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the marker gets its name, the folder above each folder that was made has been synced
+    since: a power cut leaves a whole store or none."""
+    done: list[tuple[str, str]] = []
+    fsync, mkdir, replace = os.fsync, os.mkdir, os.replace
+
+    def synced(fd: int) -> None:
+        fsync(fd)
+        done.append(("sync", os.path.realpath(f"/dev/fd/{fd}")))
+
+    def made(path: str, *rest: int) -> None:
+        mkdir(path, *rest)
+        done.append(("make", str(path)))
+
+    def named(source: str, target: str) -> None:
+        done.append(("name", str(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "mkdir", made)
+    monkeypatch.setattr(os, "replace", named)
+    path = tmp_path / "some" / "where" / "store"
+    Store.open(path, create=True)
+    marked = done.index(("name", str(path / "oci-layout")))
+    made_at = {Path(one): i for i, (what, one) in enumerate(done) if what == "make"}
+    assert {path.parent.parent, path.parent, path, path / "blobs", path / "blobs" / "sha256"} <= (
+        made_at.keys()
+    )
+    for folder, at in made_at.items():
+        assert ("sync", str(folder.parent)) in done[at:marked], folder
+
+
+def test_a_folder_among_the_temporaries_is_left_alone(
+    store: Store, layered: Callable[..., Tensors]
+) -> None:
+    """Temporaries are files; a folder someone put there stays and is no error."""
+    (store.path / ".trunkline" / "tmp" / "mine").mkdir()
+    store.add("a", layered(1))
+    assert store.gc().temporaries == 0
+    assert (store.path / ".trunkline" / "tmp" / "mine").is_dir()
+
+
+def test_a_store_that_lost_a_file_of_its_own_says_how_to_mend_it(
+    store: Store, layered: Callable[..., Tensors]
+) -> None:
+    """Without `oci-layout` an import mends it; without `index.json` nothing is done that would
+    hand the blobs to gc, and the message says what to write."""
+    store.add("a", layered(1))
+    (store.path / "oci-layout").unlink()
+    with pytest.raises(NotInStoreError, match=r"lacks its file oci-layout; importing"):
+        Store.open(store.path)
+    assert Store.open(store.path, create=True).names() == ["a"]
+    index = store.path / "index.json"
+    index.unlink()
+    for use in (store.names, store.gc, lambda: store.add("b", layered(2))):
+        with pytest.raises(StoreError, match=r"lacks index\.json"):
+            use()
+    (store.path / "oci-layout").unlink()
+    with pytest.raises(StoreError, match=r"lacks index\.json") as told:
+        Store.open(store.path, create=True)
+    index.write_text(str(told.value).split("'")[1])
+    assert Store.open(store.path, create=True).add("a", layered(1)).blocks_new == 0
 
 
 def test_a_full_disk_is_named(

@@ -2,17 +2,21 @@
 
 A command module is imported for its signature at start, so its own heavy imports stand inside the
 function (`trunkline --help` answers in under half a second). A `TrunklineError` becomes one line
-on standard error and exit status 2; a check that does not hold exits with 1.
+on standard error and exit status 2; a check that does not hold exits with 1, an interrupt with 130.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from trunkline import __version__
 from trunkline.cli import (
     check,
     demo,
@@ -23,14 +27,42 @@ from trunkline.cli import (
     problem,
     profile,
     remove,
+    reproduce,
     run,
     show,
+    trust,
     verify,
 )
-from trunkline.errors import TrunklineError
+from trunkline.errors import InputError, TrunklineError
+from trunkline.units import shorten
+
+KEPT = {
+    "import": "blocks that were written stay, and the same import goes on from there",
+    "gc": "what was removed was needed by no model",
+    "profile": "nothing was saved",
+    "run": "nothing was written",
+    "verify": "nothing was changed",
+    "demo": "what is in its folder so far is used by the next `trunkline demo`; or delete it",
+}
+"""What an interrupted command leaves behind."""
+
+
+class Commands(TyperGroup):
+    """The commands; one that is interrupted says so."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            kept = KEPT.get(ctx.invoked_subcommand or "")
+            sys.stderr.write(f"\ntrunkline: interrupted{f': {kept}' if kept else ''}\n")
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
     name="trunkline",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -47,16 +79,39 @@ app.command("list")(list_.list_)
 app.command("verify")(verify.verify)
 app.command("remove")(remove.remove)
 app.command("gc")(gc.gc)
+app.command("trust")(trust.trust)
 app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
+app.command("reproduce")(reproduce.reproduce)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trunkline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a check that does not hold, 2 unusable input."""
+    """Run the command line and exit: 0 done, 1 a check that does not hold, 2 unusable input, 130
+    interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=list(arguments) if arguments is not None else None, prog_name="trunkline")
+        _refuse_empty(given)
+        app(args=given, prog_name="trunkline")
     except BrokenPipeError:  # the reader of our output has gone, `trunkline show ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -66,7 +121,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
 
 
+def _refuse_empty(given: Sequence[str]) -> None:
+    """An empty text would be taken for the current folder; it is most often a variable of a shell
+    that is not set (InputError)."""
+    for before, text in zip(["", *given], given, strict=False):
+        if not text:
+            what = f"{before}: " if before.startswith("-") else ""
+            raise InputError(f"{what}an empty text is no value")
+        if re.fullmatch(r"--[a-z-]+=", text):
+            raise InputError(f"{text[:-1]}: an empty text is no value")
+
+
 def _fail(message: str) -> None:
-    """One line on standard error and exit status 2."""
-    sys.stderr.write(f"trunkline: {message}\n")
+    """One line on standard error and exit status 2; words without end lose their middle."""
+    line = " ".join(message.splitlines())
+    line = re.sub(r"\S{300,}", lambda found: shorten(found[0], 120), line)
+    sys.stderr.write(f"trunkline: {line}\n")
     sys.exit(2)

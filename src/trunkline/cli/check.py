@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from trunkline.cli.output import console, print_json
+from trunkline.cli.output import as_is, console, print_json
+from trunkline.units import count
 
 
 def check(
@@ -27,8 +28,8 @@ def check(
     else:
         out = console()
         for violation in violations:
-            out.print(violation, markup=False, highlight=False, soft_wrap=True)
-        verdict = f"does not hold: {len(violations)} violations" if violations else "holds"
-        out.print(f"{plan}: {verdict}", markup=False, highlight=False, soft_wrap=True)
+            as_is(out, violation)
+        found = count(len(violations), "violation")
+        as_is(out, f"{plan}: {f'does not hold: {found}' if violations else 'holds'}")
     if violations:
         raise typer.Exit(1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from trunkline.cli.progress import Tell, progress_bar
 
 if TYPE_CHECKING:
     from trunkline.experiments.comparison import Comparison, Outcome
@@ -24,20 +24,13 @@ def demo(
     ] = False,
 ) -> None:
     """Train, import, profile, plan and run: what partial loading gains on this machine."""
-    try:
-        from trunkline.runtime.threads import spin_briefly
+    from trunkline.runtime.threads import spin_briefly
 
-        spin_briefly()  # before torch is imported
+    spin_briefly()  # before torch is imported
 
-        from trunkline.experiments.demo import FULL, QUICK
+    from trunkline.experiments.demo import FULL, QUICK
 
-        run_demo(directory, QUICK if quick else FULL)
-    except KeyboardInterrupt:
-        sys.stderr.write(
-            f"\ntrunkline: interrupted. What is in {directory} so far is used by the next "
-            "`trunkline demo`; or delete it.\n"
-        )
-        raise typer.Exit(130) from None
+    run_demo(directory, QUICK if quick else FULL)
 
 
 def run_demo(directory: Path, settings: Settings) -> None:
@@ -53,18 +46,18 @@ def run_demo(directory: Path, settings: Settings) -> None:
     text.welcome(out, folder, settings)
 
     text.head(out, 1, "Real weights: what does sharing cost in accuracy?")
-    with working("training") as tell:
+    with progress_bar("    training", bytes_are_counted=False) as tell:
         data, study = steps.train(settings, counted(tell, settings.trainings))
     text.accuracy(out, folder, study)
 
     text.head(out, 2, "A library of models that share their bottom layers")
     store = Store.open(folder.store, create=True)
-    with working("importing") as tell:
+    with progress_bar("    importing", bytes_are_counted=False) as tell:
         stock = steps.stock(folder, store, study, settings, counted(tell, 3 * settings.per_network))
     text.stocked(out, folder, stock, steps.library(store, stock))
 
     text.head(out, 3, "How fast does this machine load and compute?")
-    with working("measuring") as tell:
+    with progress_bar("    measuring", bytes_are_counted=False) as tell:
         profile = contest.profile(store, stock, tell)
     profile.save(folder / "profile.json")
     text.profiled(out, folder, profile)
@@ -78,11 +71,11 @@ def run_demo(directory: Path, settings: Settings) -> None:
     text.burst(out, comparisons[0])
     for comparison in comparisons:
         text.planned(out, comparison)
-    text.say(out, f"problem: {folder / 'problem.json'}")
+    text.path(out, "problem", folder / "problem.json")
 
     text.head(out, 5, "All plans, carried out")
     outcomes: list[Outcome] = []
-    with working("running") as tell:
+    with progress_bar("    running", bytes_are_counted=False) as tell:
         turns = counted(tell, 2 * settings.repeats * len(comparisons))
         for comparison in comparisons:
             both = contest.run(comparison, store, inputs, settings.repeats, turns)
@@ -91,20 +84,20 @@ def run_demo(directory: Path, settings: Settings) -> None:
     leave_inputs(folder, inputs)
     text.result(out, comparisons, outcomes)
     text.explain(out, outcomes, settings)
-    text.farewell(out, folder)
+    text.farewell(out, folder, settings, cold=len(comparisons) > 1)
 
 
 def leave_inputs(folder: Folder, inputs: Inputs) -> None:
     """Write the requests' inputs, for `trunkline run --inputs`."""
-    from safetensors.torch import save_file
+    from trunkline.runtime.inputs import save_tensors
 
-    save_file(dict(inputs.tensors), folder / "inputs.safetensors")
+    save_tensors(folder / "inputs.safetensors", inputs.tensors)
 
 
 def leave(folder: Folder, comparison: Comparison, outcomes: Sequence[Outcome]) -> None:
     """Write the documents, the traces and the picture of both runs; the names of what was loaded
     from the disk end in `-cold`."""
-    from trunkline.cli.output import write_json
+    from trunkline.files import write_json
     from trunkline.loading.document import problem_to_document
     from trunkline.pictures import draw_timelines
     from trunkline.runtime.trace import chrome_trace
@@ -125,34 +118,13 @@ def leave(folder: Folder, comparison: Comparison, outcomes: Sequence[Outcome]) -
     draw_timelines(folder / f"timelines{end}.png", panels, comparison.problem.deadline_s)
 
 
-@contextmanager
-def working(what: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A function to be told (what is being done, steps done, steps in all); it draws a bar on
-    standard error where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda at, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (
-        TextColumn(f"    {what}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda at, done, total: bar.update(task, description=at, completed=done, total=total)
-
-
-def counted(tell: Callable[[str, int, int], None], total: int) -> Callable[[str], None]:
+def counted(tell: Tell, total: int) -> Callable[[str], None]:
     """A function that is told of each of `total` steps when it begins."""
     begun = 0
 
     def step(at: str) -> None:
         nonlocal begun
-        tell(at, begun, total)
+        tell(begun, total, at)
         begun += 1
 
     return step

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trunkline.cli.output import seconds, size
+from trunkline.cli.output import as_is, plain_table, seconds, size
+from trunkline.cli.output import say as wrapped
+from trunkline.units import count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,10 +23,15 @@ if TYPE_CHECKING:
 STEPS = 5
 
 
-def say(out: Console, *lines: str) -> None:
-    """Plain lines, indented below their headline."""
-    for line in lines:
-        out.print(f"    {line}", markup=False, highlight=False)
+def say(out: Console, *paragraphs: str) -> None:
+    """Sentences, indented below their headline, in lines that fit."""
+    for text in paragraphs:
+        wrapped(out, text, indent=4, hang=0)
+
+
+def path(out: Console, what: str, where: Path) -> None:
+    """A file that was left, in a line to be copied."""
+    as_is(out, f"    {what}: {where}")
 
 
 def head(out: Console, number: int, title: str) -> None:
@@ -37,37 +46,36 @@ def welcome(out: Console, folder: Folder, settings: Settings) -> None:
     long = settings == FULL
     takes = "one to two minutes and 1.2 GB of disk" if long else "half a minute and 0.4 GB of disk"
     out.print("[bold]Trunkline: load only the part of a model that is missing.[/bold]")
-    out.print(
-        "Models fine-tuned from one backbone share most of their layers. A server that switches\n"
-        "between them can keep the shared layers in memory, and answers more requests in time.\n"
-        "This demo shows it with real loads on this machine.",
-        highlight=False,
+    wrapped(
+        out,
+        "Models fine-tuned from one backbone share most of their layers. A server that switches "
+        "between them can keep the shared layers in memory, and answers more requests in time. "
+        f"This demo shows it with real loads on this machine. It takes {takes}; all of it goes to "
+        f"{folder.path}/.",
+        hang=0,
     )
-    out.print(f"It takes {takes}; all of it goes to {folder.path}/.", highlight=False)
 
 
 def accuracy(out: Console, folder: Folder, study: Study) -> None:
     """The table and the picture of accuracy against frozen depth."""
-    from rich.table import Table
-
     from trunkline.experiments.accuracy import draw_accuracy, points, shared_bytes
 
     say(
         out,
         "A small network learned to read digits (scikit-learn's 8x8 scans): "
-        f"{study.backbone.accuracy:.1%} right",
-        "on images it has not seen.",
-        "From it, variants learn other tasks. Frozen bottom layers stay as they were, so all",
-        "variants share them. How many layers can be frozen before answers get worse?",
+        f"{study.backbone.accuracy:.1%} right on images it has not seen. From it, variants learn "
+        "other tasks. Frozen bottom layers stay as they were, so all variants share them. How "
+        "many layers can be frozen before answers get worse?",
         "",
     )
     lines = points(study)
     depths = sorted({variant.frozen for variant in study.variants})
     seeds = len({variant.seed for variant in study.variants})
-    table = Table(title="held-out accuracy [%] by frozen layers (of 13)", title_justify="left")
-    table.add_column("task")
-    for depth in depths:
-        table.add_column(str(depth), justify="right")
+    table = plain_table(
+        "held-out accuracy [%] by frozen layers (of 13)",
+        *("task", *map(str, depths)),
+        left=("task",),
+    )
     for task, line in lines.items():
         table.add_row(task.meaning, *(f"{100 * point.mean:.1f}" for point in line))
     table.add_section()
@@ -81,12 +89,11 @@ def accuracy(out: Console, folder: Folder, study: Study) -> None:
     )
     say(
         out,
-        f"{spread}.",
-        "0 frozen layers is full fine-tuning, which shares nothing.",
-        "Related tasks can share nearly everything at no cost. The more a task differs (here:",
-        "turned images), the fewer layers it can share.",
-        f"picture: {draw_accuracy(folder / 'accuracy.png', study)}",
+        f"{spread}. 0 frozen layers is full fine-tuning, which shares nothing. Related tasks can "
+        "share nearly everything at no cost. The more a task differs (here: turned images), the "
+        "fewer layers it can share.",
     )
+    path(out, "picture", draw_accuracy(folder / "accuracy.png", study))
 
 
 def stocked(out: Console, folder: Folder, stock: Stock, library: ModelLibrary) -> None:
@@ -99,37 +106,36 @@ def stocked(out: Console, folder: Folder, stock: Stock, library: ModelLibrary) -
     say(
         out,
         f"{len(stock.digits)} digits networks with the real weights from above, and "
-        f"{len(stock.random)} networks of the sizes of",
-        "ResNet-18, -34 and -50. The latter have RANDOM weights: they take as long to load and",
-        "to run as trained ones, but their answers mean nothing. Each keeps 70-100 % of the layers",
-        "of one of three backbones (85 % on average).",
+        f"{len(stock.random)} networks of the sizes of ResNet-18, -34 and -50. The latter have "
+        "RANDOM weights: they take as long to load and to run as trained ones, but their answers "
+        "mean nothing. Each keeps 70-100 % of the layers of one of three backbones (85 % on "
+        "average).",
         f"As whole files they would take {size(whole)}. The store keeps each block once: "
-        f"{size(distinct)}.",
-        f"Written now: {size(new)}"
-        + (f" ({kept} models were there from an earlier demo)." if kept else "."),
-        f"picture: {draw_sharing(folder / 'sharing.png', library)}",
+        f"{size(distinct)}. Written now: {size(new)}"
+        + (f" ({count(kept, 'model')} of an earlier demo were there)." if kept else "."),
     )
+    path(out, "picture", draw_sharing(folder / "sharing.png", library))
 
 
 def profiled(out: Console, folder: Folder, profile: Profile) -> None:
     """What loading and computing cost here."""
-    fit = profile.loading("warm")
+    say(out, "Loading from the store to memory:")
+    as_is(out, f"      files in the page cache  {_rate(profile.warm)}")
+    if profile.cold is not None:
+        as_is(out, f"      files on the disk only   {_rate(profile.cold)}")
     say(
         out,
-        "Loading from the store to memory,",
-        f"  files in the system's page cache: {_rate(fit)}",
-        *([f"  files on the disk only:           {_rate(profile.cold)}"] if profile.cold else []),
         f"Computing a batch of b requests, on {profile.machine['threads']} of "
-        f"{profile.machine['cpus']} processors:",
+        f"{count(int(profile.machine['cpus']), 'processor')}:",
     )
     for one in sorted(profile.computing, key=lambda c: c.seconds_per_batch):
         label = one.label.rpartition(":")[2]
-        say(
+        as_is(
             out,
-            f"  {label:28} {seconds(one.seconds_per_batch)} + b x "
-            f"{seconds(one.seconds_per_task)} (off by {one.median_relative_error:.0%})",
+            f"      {label:28} {seconds(one.seconds_per_batch):>7} + b x "
+            f"{seconds(one.seconds_per_task):>7} (off by {one.median_relative_error:.0%})",
         )
-    say(out, f"profile: {folder / 'profile.json'}")
+    path(out, "profile", folder / "profile.json")
 
 
 def _rate(fit: LoadingFit) -> str:
@@ -147,11 +153,10 @@ def burst(out: Console, comparison: Comparison) -> None:
     say(
         out,
         f"{len(problem.tasks)} users in a radio cell ask at once, for {len(asked)} of "
-        f"{len(problem.models)} models; {problem.bandwidth_hz / 1e6:.0f} MHz for their uploads.",
+        f"{len(problem.models)} models; {problem.bandwidth_hz / 1e6:.0f} MHz for their uploads. "
         "Memory holds one model at a time. The deadline is "
-        f"{comparison.deadline_share:.0%} of the time in which whole-model",
-        f"loading serves everybody. Plans aim to end {comparison.margin:.0%} earlier, for "
-        "surprises.",
+        f"{comparison.deadline_share:.0%} of the time in which whole-model loading serves "
+        f"everybody. Plans aim to end {comparison.margin:.0%} earlier, for surprises.",
     )
 
 
@@ -159,14 +164,15 @@ def planned(out: Console, comparison: Comparison) -> None:
     """A deadline and the plans for it."""
     whole, partial = comparison.whole, comparison.partial
     warm = comparison.cache == "warm"
-    say(
+    wrapped(
         out,
         f"With the files {'in the page cache' if warm else 'on the disk only'}: whole models need "
         f"{seconds(comparison.everybody_s)} for everybody, partial loading "
-        f"{seconds(comparison.everybody_partial_s)};",
-        f"  deadline {seconds(comparison.problem.deadline_s)}: planned in time are {whole.served} "
-        f"users with whole models, {partial.served} with partial loading",
-        f"  (no plan serves more than {partial.bound}; planned in {seconds(partial.solve_s)}).",
+        f"{seconds(comparison.everybody_partial_s)}; deadline "
+        f"{seconds(comparison.problem.deadline_s)}: planned in time are {whole.served} users with "
+        f"whole models, {partial.served} with partial loading (no plan serves more than "
+        f"{partial.bound}; planned in {seconds(partial.solve_s)}).",
+        indent=4,
     )
 
 
@@ -193,9 +199,9 @@ def result(out: Console, comparisons: Sequence[Comparison], outcomes: Sequence[O
     table.add_section()
     row("load time, predicted", *(seconds(sum(b.load_s for b in o.plan.batches)) for o in outcomes))
     row("load time, measured", *(seconds(one.report.load_s) for one in outcomes))
-    row("load + compute, predicted", *(seconds(_busy(one)) for one in outcomes))
+    row("load+compute, predicted", *(seconds(_busy(one)) for one in outcomes))
     row(
-        "load + compute, measured",
+        "load+compute, measured",
         *(seconds(o.report.load_s + o.report.compute_s) for o in outcomes),
     )
     row("finish, predicted", *(seconds(one.plan.finish_s) for one in outcomes))
@@ -225,40 +231,51 @@ def explain(out: Console, outcomes: Sequence[Outcome], settings: Settings) -> No
     """What the table means, and what it does not."""
     say(
         out,
-        "Planned, predicted: before the run. Answered, measured: in the run. A batch is off by the",
-        "difference of its planned and measured load + compute.",
+        "Planned, predicted: before the run. Answered, measured: in the run. A batch is off by the "
+        "difference of its planned and measured load + compute. "
+        + (
+            f"Each plan ran {settings.repeats} times, in turns; the median run is shown."
+            if settings.repeats > 1
+            else ""
+        ),
     )
-    if settings.repeats > 1:
-        say(out, f"Each plan ran {settings.repeats} times, in turns; the median run is shown.")
     shares = " and ".join(f"{_share(one):.0%}" for one in outcomes[::2])
     say(
         out,
-        f"With whole models, loading takes {shares} of the time. Only this part can be saved: the",
-        "larger it is, and the more bytes models share, the more partial loading pays. Where",
+        f"With whole models, loading takes {shares} of the time. Only this part can be saved: the "
+        "larger it is, and the more bytes models share, the more partial loading pays. Where "
         "computing takes nearly all of the time, it gains nothing.",
-        "Loads and computations are real; uploads are waited for as the radio model says.",
-        "If the machine is slower than when it was measured, by more than the plans left, the last",
-        "users are answered late.",
+        "Loads and computations are real; uploads are waited for as the radio model says. If the "
+        "machine is slower than when it was measured, by more than the plans left, the last users "
+        "are answered late.",
     )
 
 
-def farewell(out: Console, folder: Folder) -> None:
-    """What is left to look at and to try."""
+def farewell(out: Console, folder: Folder, settings: Settings, cold: bool) -> None:
+    """What is left to look at, and the commands that give the columns of the table again."""
+    out.print("\n[bold]Look at[/bold]", highlight=False)
+    files = {
+        "timelines.png": "what was done when" + " (-cold: from the disk)" * cold,
+        "trace-partial.json": "the same in https://ui.perfetto.dev",
+        "sharing.png": "which models share which bytes",
+        "accuracy.png": "what sharing costs in accuracy",
+    }
+    wide = max(len(str(folder / name)) for name in files)
+    for name, what in files.items():
+        as_is(out, f"    {folder / name!s:{wide}}  {what}")
+    out.print("[bold]Try the columns of the table again, one by one[/bold]", highlight=False)
+    for line in "\n".join(commands(folder, settings, cold)).splitlines():
+        as_is(out, f"    {line}")
+
+
+def commands(folder: Folder, settings: Settings, cold: bool) -> list[str]:
+    """For a shell: each column of the table, in its order; a backslash ends a line that goes on."""
     import torch
 
-    threads = f"--threads {torch.get_num_threads()}"  # as profiled
-    out.print("\n[bold]Look at[/bold]", highlight=False)
-    say(
-        out,
-        f"{folder / 'timelines.png'}   when what was loaded and computed (-cold: from the disk)",
-        f"{folder / 'sharing.png'}     which models share which bytes",
-        f"{folder / 'accuracy.png'}    what sharing costs in accuracy",
-        f"{folder / 'trace-partial.json'}, trace-whole.json: the same in https://ui.perfetto.dev",
-    )
-    out.print("[bold]Try[/bold]", highlight=False)
-    say(
-        out,
-        f"trunkline plan {folder / 'problem.json'}",
-        f"trunkline run {folder / 'problem.json'} --store {folder.store} {threads}",
-        f"trunkline list --store {folder.store}",
-    )
+    same = f"--threads {torch.get_num_threads()} --margin {settings.margin:g}"  # as in the demo
+    lines = [f"export TRUNKLINE_STORE={shlex.quote(str(folder.store))}"]
+    for end, option in (("", ""), ("-cold", " \\\n  --cache cold"))[: 1 + cold]:
+        problem = shlex.quote(str(folder / f"problem{end}.json"))
+        for method in (" -m independent", ""):
+            lines.append(f"trunkline run {problem} {same}{option}{method}")
+    return lines

@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from trunkline.cli.options import StoreOption, open_store
-from trunkline.cli.output import console, print_json, size
+from trunkline.cli.output import console, print_json, say, size
 from trunkline.cli.progress import progress_bar
+from trunkline.units import count
 
 
 def gc(
     store: StoreOption = None,
     wait_s: Annotated[
-        float, typer.Option(help="Seconds to wait for running imports before giving up.")
+        float, typer.Option(min=0, help="Seconds to wait for running imports before giving up.")
     ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -27,8 +28,8 @@ def gc(
             {"blobs": report.blobs, "bytes": report.bytes, "temporaries": report.temporaries}
         )
     else:
-        console().print(
-            f"removed {report.blobs} blobs, {size(report.bytes)}, and {report.temporaries} "
-            "temporary files",
-            highlight=False,
+        say(
+            console(),
+            f"removed {count(report.blobs, 'blob')}, {size(report.bytes)}, and "
+            f"{count(report.temporaries, 'temporary file')}",
         )

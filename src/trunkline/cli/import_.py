@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import StoreOption, open_store
-from trunkline.cli.output import console, print_json, size
+from trunkline.cli.output import console, print_json, say, size, visible
 from trunkline.cli.progress import progress_bar
+from trunkline.units import count, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from trunkline.store import ImportReport, Source
 
 MOST_SHARED = 8
@@ -34,7 +37,8 @@ def import_(
     factory: Annotated[
         str | None,
         typer.Option(
-            help="What builds the model: package.module:callable, the current folder importable."
+            help="What builds the model: package.module:callable, looked for in the current folder "
+            "first. It is run, now and whenever the model is: name only code that you trust."
         ),
     ] = None,
     kwargs: Annotated[
@@ -66,10 +70,34 @@ def import_(
             report = opened.add(chosen, source, replace=replace, progress=progress)
     finally:
         source.close()
+    notes = (*report.notes, *_advice(source))
     if as_json:
-        print_json(_as_document(report))
+        print_json(_as_document(report, notes))
     else:
-        _print(report)
+        _print(report, notes)
+
+
+def _advice(source: Source) -> Iterator[str]:
+    """What else the model needs before it can be run; a factory named here is trusted from now."""
+    from trunkline.store.trust import remember
+
+    if source.architecture is None:
+        yield (
+            "it can be stored, shown and planned for, but not run, since nothing says how it is "
+            "built: import it again with --factory package.module:callable, "
+            "--input 3,32,32:float32 and --replace"
+        )
+        return
+    if source.input is None:
+        yield (
+            "it cannot be profiled and run, since nothing says what it takes: import it again with "
+            "--input 3,32,32:float32 (an input's shape and type, without the batch) and --replace"
+        )
+    if problem := remember(source.architecture):
+        yield (
+            f"its factory could not be noted as trusted ({problem}); running it will ask for "
+            f"`trunkline trust {source.architecture.factory}`"
+        )
 
 
 def _source(weights: Path, factory: str | None, kwargs: str | None, given: str | None) -> Source:
@@ -90,7 +118,7 @@ def _source(weights: Path, factory: str | None, kwargs: str | None, given: str |
     return open_factory(factory, weights, arguments, described)
 
 
-def _as_document(report: ImportReport) -> dict[str, Any]:
+def _as_document(report: ImportReport, notes: Sequence[str]) -> dict[str, Any]:
     return {
         "name": report.name,
         "bytes_in": report.bytes_in,
@@ -101,30 +129,28 @@ def _as_document(report: ImportReport) -> dict[str, Any]:
         "seconds": report.seconds,
         "unchanged": report.unchanged,
         "replaced": report.replaced,
-        "notes": list(report.notes),
+        "notes": list(notes),
     }
 
 
-def _print(report: ImportReport) -> None:
+def _print(report: ImportReport, notes: Sequence[str]) -> None:
     out = console()
-
-    def say(text: str) -> None:
-        out.print(text, markup=False, highlight=False)
-
     if report.unchanged:
-        say(f"{report.name}: the store holds this very model already; nothing to do")
+        say(out, f"{report.name}: the store holds this very model already; nothing to do")
     else:
         how = "replaced" if report.replaced else "imported"
         say(
-            f"{report.name}: {how} {size(report.bytes_in)} in {report.blocks} blocks, of which "
-            f"{size(report.bytes_new)} in {report.blocks_new} blocks are new "
-            f"({report.seconds:.2f} s)"
+            out,
+            f"{report.name}: {how} {size(report.bytes_in)} in {count(report.blocks, 'block')}; "
+            f"new: {size(report.bytes_new)} in {count(report.blocks_new, 'block')} "
+            f"({report.seconds:.2f} s)",
         )
     most = sorted(report.shared.items(), key=lambda item: (-item[1], item[0]))
-    for other, count in most[:MOST_SHARED]:
-        share = f" ({count / report.bytes_in:.0%})" if report.bytes_in else ""
-        say(f"  shares {size(count)}{share} with {other}")
+    for other, common in most[:MOST_SHARED]:
+        share = f" ({common / report.bytes_in:.0%})" if report.bytes_in else ""
+        say(out, f"shares {size(common)}{share} with {visible(shorten(other))}", indent=2)
     if len(most) > MOST_SHARED:
-        say(f"  and something with {len(most) - MOST_SHARED} more models")
-    for note in report.notes:
-        say(f"  note: {note}")
+        more = count(len(most) - MOST_SHARED, "more model")
+        say(out, f"and something with {more}", indent=2)
+    for note in notes:
+        say(out, f"note: {visible(note)}", indent=2)

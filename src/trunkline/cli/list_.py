@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.cli.options import StoreOption, open_store
-from trunkline.cli.output import console, print_json, size
+from trunkline.cli.output import console, plain_table, print_json, say, shown, size, visible
+from trunkline.units import count, shorten
 
 if TYPE_CHECKING:
-    from trunkline.store import Store
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from trunkline.store import Inventory
 
 
 def list_(
@@ -18,40 +23,64 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List the models: their size, what of it no other model has, and what builds them."""
-    opened = open_store(store)
-    rows = _rows(opened)
-    distinct = _distinct(opened)
-    if as_json:
-        print_json({"store": str(opened.path), "models": rows, "distinct_bytes": distinct})
-        return
-    from rich.markup import escape
-    from rich.table import Table
+    from trunkline.store import library_of
 
-    table = Table()
-    for title in ("model", "size", "own", "blocks", "architecture"):
-        table.add_column(title, justify="right" if title in ("size", "own", "blocks") else "left")
-    for row in rows:
-        table.add_row(
-            escape(row["name"]),
-            size(row["bytes"]),
-            size(row["own_bytes"]),
-            str(row["blocks"]),
-            escape(row["architecture"] or "-"),
+    opened = open_store(store)
+    found = opened.inventory()
+    rows, distinct = _rows(found), library_of(found.models).distinct_bytes
+    if as_json:
+        damaged = {name: str(error) for name, error in found.damaged.items()}
+        print_json(
+            {
+                "store": str(opened.path),
+                "models": rows,
+                "distinct_bytes": int(distinct),
+                "damaged": damaged,
+            }
         )
+        return
     out = console()
     if rows:
+        table = plain_table(
+            "", "model", "size", "own", "blocks", "built by", left=("model", "built by")
+        )
+        for row in rows:
+            table.add_row(
+                shown(shorten(row["name"], 128)),
+                size(row["bytes"]),
+                size(row["own_bytes"]),
+                str(row["blocks"]),
+                shown(_built_by(row["architecture"])),
+            )
         out.print(table)
     whole = sum(row["bytes"] for row in rows)
-    out.print(
-        f"{len(rows)} models, {size(whole)} one by one, {size(distinct)} of distinct blocks",
-        highlight=False,
+    say(
+        out,
+        f"{count(len(rows), 'model')}, {size(whole)} one by one, {size(distinct)} of distinct "
+        "blocks",
     )
+    tell_damaged(out, found.damaged)
 
 
-def _rows(store: Store) -> list[dict[str, Any]]:
-    models = [store.model(name) for name in store.names()]
+def tell_damaged(out: Console, damaged: Mapping[str, Exception]) -> None:
+    """Name the models that cannot be read, and the command that tells more."""
+    if damaged:
+        names = ", ".join(visible(shorten(name)) for name in damaged)
+        say(
+            out,
+            f"damaged and left out: {names} (`trunkline verify` tells what is wrong and how to "
+            "mend it)",
+        )
+
+
+def _built_by(label: str | None) -> str:
+    """Without the package, which would fill the line (`--json` has it)."""
+    return "-" if label is None else label.partition(":")[2] or label
+
+
+def _rows(found: Inventory) -> list[dict[str, Any]]:
     holders: dict[str, int] = {}
-    for model in models:
+    for model in found.models:
         for block in model.blocks:
             holders[block.digest] = holders.get(block.digest, 0) + 1
     return [
@@ -65,10 +94,5 @@ def _rows(store: Store) -> list[dict[str, Any]]:
             "input": model.input.to_dict() if model.input else None,
             "digest": model.digest,
         }
-        for model in models
+        for model in found.models
     ]
-
-
-def _distinct(store: Store) -> int:
-    blocks = {b.digest: b.bytes for name in store.names() for b in store.model(name).blocks}
-    return sum(blocks.values())

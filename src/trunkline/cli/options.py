@@ -1,16 +1,26 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what an option may be."""
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trunkline.documents import MAX_NUMBER
+from trunkline.errors import InputError
+from trunkline.units import shorten
+
 if TYPE_CHECKING:
     from trunkline.store import Store
 
 DEFAULT_STORE = "~/.local/share/trunkline/store"
+
+THREADS_A_PROCESSOR = 4
+"""PyTorch gains nothing from more threads than processors, and thousands of them end it."""
 
 StoreOption = Annotated[
     Path | None,
@@ -22,7 +32,6 @@ StoreOption = Annotated[
     ),
 ]
 
-
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -33,8 +42,49 @@ ThreadsOption = Annotated[
 ]
 
 
+def number(
+    least: float = 0.0, most: float = MAX_NUMBER, below: float = math.inf
+) -> Callable[[str | float], float]:
+    """What reads a number of at least `least`, at most `most` and below `below`, for a
+    `typer.Option(parser=...)`. Infinities and NaN are none."""
+
+    def read(given: str | float) -> float:
+        try:
+            value = float(given)
+        except (ValueError, OverflowError):
+            value = math.nan
+        if not (least <= value <= most and value < below):  # NaN is neither
+            end = f"at most {most:g}" if below > most else f"below {below:g}"
+            raise typer.BadParameter(
+                f"a number of at least {least:g} and {end}, got {shorten(str(given), 40)!r}"
+            )
+        return value
+
+    return read
+
+
+def names(text: str | None) -> list[str] | None:
+    """The names in a list separated by commas, each once; None of None (InputError: no name)."""
+    if text is None:
+        return None
+    found = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not found:
+        raise InputError(f"--models {shorten(text)!r}: names no model")
+    return found
+
+
 def compute_on(threads: int | None) -> None:
-    """Import PyTorch, set up for loads between forwards, computing on so many threads."""
+    """Import PyTorch, set up for loads between forwards, computing on so many threads.
+
+    Raises:
+        InputError: far more threads than there are processors.
+    """
+    most = THREADS_A_PROCESSOR * (os.cpu_count() or 1)
+    if threads is not None and threads > most:
+        raise InputError(
+            f"--threads {shorten(str(threads), 40)}: at most {most}, "
+            f"{THREADS_A_PROCESSOR} for each processor of this machine"
+        )
     from trunkline.runtime.threads import spin_briefly
 
     spin_briefly()  # before torch is imported

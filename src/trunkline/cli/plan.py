@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from trunkline.cli.output import print_json, write_json
+from trunkline.cli.memory import tell_what_does_not_fit
+from trunkline.cli.options import number
+from trunkline.cli.output import (
+    check_outputs,
+    console,
+    plain_table,
+    print_json,
+    say,
+    seconds,
+    shown,
+    write_files,
+)
+from trunkline.units import count
 
 if TYPE_CHECKING:
     from trunkline.loading import LoadingPlan, LoadingProblem
@@ -27,14 +39,23 @@ def plan(
     ] = "sum",
     slot_s: Annotated[
         float | None,
-        typer.Option(help="Slot length in seconds, for greedy (default: none) and paper (0.01)."),
+        typer.Option(
+            parser=number(0),
+            metavar="SECONDS",
+            help="Slot length: paper (default: 0.01), greedy and independent (default: none).",
+        ),
     ] = None,
     variant: Annotated[
         Literal["printed", "corrected"] | None,
         typer.Option(help="For paper: equation (19) as printed, or corrected (the default)."),
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="Leave this share of the deadline for surprises.")
+        float,
+        typer.Option(
+            parser=number(0, below=1),
+            metavar="SHARE",
+            help="Leave this share of the deadline for surprises.",
+        ),
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan document only.")] = False,
     output: Annotated[
@@ -47,21 +68,27 @@ def plan(
 ) -> None:
     """Decide which tasks to serve, in which batches and order, with which bandwidth shares."""
     import trunkline
+    from trunkline.files import write_json
 
+    check_outputs({"--output": output, "--picture": picture}, [problem])
     asked = trunkline.load(problem)
+    tell_what_does_not_fit(asked)
     options = _options(upload=upload, slot_s=slot_s, variant=variant)
     found = trunkline.plan(asked, method, margin=margin, **options)
     whole = None
     if method != "independent" and (picture or not as_json):
         whole = trunkline.plan(asked, "independent", upload=upload, margin=margin)
-    if output:
-        write_json(output, found.to_dict())
-    if picture:
-        _draw(picture, asked, found, whole)
     if as_json:
         print_json(found.to_dict())
     else:
-        _print(asked, found, whole, output, picture)
+        _print(asked, found, whole)
+    write_files(
+        None if as_json else console(),
+        [
+            ("plan", output, lambda path: write_json(path, found.to_dict())),
+            ("picture", picture, lambda path: _draw(path, asked, found, whole)),
+        ],
+    )
 
 
 def _options(*, upload: str, slot_s: float | None, variant: str | None) -> dict[str, Any]:
@@ -88,20 +115,12 @@ def _draw(
     draw_timelines(path, panels, problem.deadline_s)
 
 
-def _print(
-    problem: LoadingProblem,
-    plan: LoadingPlan,
-    whole: LoadingPlan | None,
-    output: Path | None,
-    picture: Path | None,
-) -> None:
-    from rich.table import Table
-
-    from trunkline.cli.output import console, seconds, shown
-
-    table = Table(title=f"{len(plan.batches)} batches", title_justify="left")
-    for name in ("#", "model", "tasks", "load MB", "upload", "load", "compute", "ends"):
-        table.add_column(name, justify="left" if name == "model" else "right")
+def _print(problem: LoadingProblem, plan: LoadingPlan, whole: LoadingPlan | None) -> None:
+    table = plain_table(
+        count(len(plan.batches), "batch"),
+        *("#", "model", "tasks", "load MB", "upload", "load", "compute", "ends"),
+        left=("model",),
+    )
     for n, b in enumerate(plan.batches, start=1):
         steps = (b.upload_s, b.load_s, b.compute_s, b.finish_s)
         megabytes = f"{b.load_bytes / 1e6:,.2f}"
@@ -110,20 +129,16 @@ def _print(
     if plan.batches:
         out.print(table)
     proof = "proven optimal" if plan.proven else f"no plan serves more than {plan.bound}"
-    out.print(
-        f"{plan.method}: serves {plan.served} of {plan.tasks} tasks by {problem.deadline_s:g} s "
-        f"({proof}); ends at {seconds(plan.finish_s)}, loads {plan.load_bytes / 1e6:,.1f} MB; "
-        f"planned in {seconds(plan.solve_s)}",
-        markup=False,
-        highlight=False,
+    say(
+        out,
+        f"{plan.method}: serves {plan.served} of {count(plan.tasks, 'task')} by "
+        f"{problem.deadline_s:g} s ({proof}); ends at {seconds(plan.finish_s)}, loads "
+        f"{plan.load_bytes / 1e6:,.1f} MB; planned in {seconds(plan.solve_s)}",
     )
     if whole is not None:
         how = "planned as well as can be" if problem.plain else "planned greedily"
-        out.print(
-            f"whole-model loading, {how}: serves {whole.served}, "
-            f"loads {whole.load_bytes / 1e6:,.1f} MB",
-            highlight=False,
+        say(
+            out,
+            f"whole-model loading, {how}: serves {whole.served}, loads "
+            f"{whole.load_bytes / 1e6:,.1f} MB",
         )
-    for name, path in (("plan", output), ("picture", picture)):
-        if path:
-            out.print(f"{name}: {path}", markup=False, highlight=False)

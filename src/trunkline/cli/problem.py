@@ -7,19 +7,46 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trunkline.cli.options import StoreOption, open_store
-from trunkline.cli.output import console, print_json, seconds, size, write_json
+from trunkline.cli.memory import parse_memory, tell_what_does_not_fit
+from trunkline.cli.options import StoreOption, names, number, open_store
+from trunkline.cli.output import (
+    check_outputs,
+    console,
+    note,
+    print_json,
+    say,
+    seconds,
+    size,
+    write_files,
+)
+from trunkline.units import count
 
 if TYPE_CHECKING:
     from trunkline.loading import LoadingProblem, Task
     from trunkline.store import StoredModel
+
+MOST_NOTES = 3
+"""Of the models that are left out, so many are told of one by one."""
+
+MOST_TASKS = 100_000
 
 
 def problem(
     profile: Annotated[
         Path, typer.Option("--profile", "-p", help="What `trunkline profile` saved.")
     ],
-    deadline_s: Annotated[float, typer.Option(min=0, help="The tasks' deadline, seconds.")],
+    deadline_s: Annotated[
+        float | None,
+        typer.Option(parser=number(0), metavar="SECONDS", help="The tasks' deadline, seconds."),
+    ] = None,
+    deadline_share: Annotated[
+        float | None,
+        typer.Option(
+            parser=number(0, 1000),
+            metavar="SHARE",
+            help="Instead: this share of the time in which whole-model loading serves everybody.",
+        ),
+    ] = None,
     store: StoreOption = None,
     models: Annotated[
         str | None, typer.Option(help="Names, separated by commas (default: all profiled).")
@@ -32,20 +59,39 @@ def problem(
         ),
     ] = None,
     burst: Annotated[
-        int | None, typer.Option(min=0, help="Draw this many tasks of users in a cell instead.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_TASKS, help="Draw this many tasks of users in a cell instead."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the burst.")] = 0,
     upload_bits: Annotated[
         float | None,
-        typer.Option(min=0, help="Upload of each task of a burst (default: the raw input)."),
+        typer.Option(
+            parser=number(0),
+            metavar="BITS",
+            help="Upload of each task of a burst (default: the raw input).",
+        ),
     ] = None,
-    bandwidth_hz: Annotated[float, typer.Option(min=0, help="The uplink's band.")] = 200e6,
-    radius_m: Annotated[float, typer.Option(min=1, help="Radius of the cell.")] = 250.0,
+    bandwidth_hz: Annotated[
+        float, typer.Option(parser=number(0), metavar="HZ", help="The uplink's band.")
+    ] = 200e6,
+    radius_m: Annotated[
+        float, typer.Option(parser=number(1, 1e9), metavar="M", help="Radius of the cell.")
+    ] = 250.0,
     power_w_per_hz: Annotated[
-        float, typer.Option(min=0, help="Density of a user's transmit power.")
+        float,
+        typer.Option(
+            parser=number(0, 1e6), metavar="W/HZ", help="Density of a user's transmit power."
+        ),
     ] = 5e-9,
-    noise_dbm_per_hz: Annotated[float, typer.Option(help="Density of the noise.")] = -174.0,
-    path_loss_exponent: Annotated[float, typer.Option(min=0, help="Alpha.")] = 4.0,
+    noise_dbm_per_hz: Annotated[
+        float,
+        typer.Option(parser=number(-1000, 1000), metavar="DBM/HZ", help="Density of the noise."),
+    ] = -174.0,
+    path_loss_exponent: Annotated[
+        float, typer.Option(parser=number(0, 10), metavar="ALPHA", help="Alpha.")
+    ] = 4.0,
     cache: Annotated[
         Literal["warm", "cold"], typer.Option(help="Weights in the page cache, or on the disk.")
     ] = "warm",
@@ -67,16 +113,19 @@ def problem(
     """
     from trunkline.errors import InputError
     from trunkline.experiments.burst import Cell, draw_burst
+    from trunkline.files import write_json
     from trunkline.loading.document import problem_to_document
     from trunkline.runtime import problem as making
     from trunkline.runtime.profile import load_profile
-    from trunkline.units import parse_bytes
 
     if (tasks is None) == (burst is None):
         raise InputError("give either --tasks FILE or --burst N")
+    if (deadline_s is None) == (deadline_share is None):
+        raise InputError("give either --deadline-s SECONDS or --deadline-share SHARE")
+    check_outputs({"--output": output}, [profile, tasks])
+    memory_bytes = parse_memory(memory)
     measured = load_profile(profile)
-    names = None if models is None else [one.strip() for one in models.split(",") if one.strip()]
-    found = making.runnable(open_store(store), names, measured)
+    found, notes = making.runnable(open_store(store), names(models), measured)
     if tasks is not None:
         wanted: tuple[Task, ...] = making.read_tasks(tasks, {one.name: one for one in found})
     else:
@@ -86,18 +135,32 @@ def problem(
         found,
         measured,
         wanted,
-        deadline_s=deadline_s,
+        deadline_s=deadline_s or 0.0,
         bandwidth_hz=bandwidth_hz,
         cache=cache,
-        memory_bytes=None if memory is None else parse_bytes(memory),
+        memory_bytes=memory_bytes,
     )
+    everybody_s = None
+    if deadline_share is not None:
+        made, everybody_s = making.with_deadline_share(made, deadline_share)
     document = problem_to_document(made)
-    if output:
-        write_json(output, document)
+    _tell_left_out(notes)
+    tell_what_does_not_fit(made)
     if as_json or not output:
         print_json(document)
     else:
-        _print(made, output)
+        _print(made, everybody_s)
+    write_files(
+        None if as_json else console(),
+        [("problem", output, lambda path: write_json(path, document))],
+    )
+
+
+def _tell_left_out(notes: list[str]) -> None:
+    for one in notes[:MOST_NOTES]:
+        note(one)
+    if len(notes) > MOST_NOTES:
+        note(f"left out, too: {count(len(notes) - MOST_NOTES, 'more model')}")
 
 
 def _uploads(models: list[StoredModel], given: float | None) -> dict[str, float]:
@@ -106,13 +169,16 @@ def _uploads(models: list[StoredModel], given: float | None) -> dict[str, float]
     return {one.name: upload_bits(one) if given is None else given for one in models}
 
 
-def _print(made: LoadingProblem, output: Path) -> None:
+def _print(made: LoadingProblem, everybody_s: float | None) -> None:
     whole, distinct = sum(made.library.model_bytes), made.library.distinct_bytes
-    out = console()
-    out.print(
-        f"{len(made.tasks)} tasks for {len({task.model for task in made.tasks})} of "
-        f"{len(made.models)} models ({size(whole)}, {size(distinct)} distinct), deadline "
-        f"{seconds(made.deadline_s)}",
-        highlight=False,
+    asked = len({task.model for task in made.tasks})
+    share = (
+        ""
+        if everybody_s is None
+        else f" (whole-model loading needs {seconds(everybody_s)} for everybody)"
     )
-    out.print(f"problem: {output}", markup=False, highlight=False)
+    say(
+        console(),
+        f"{count(len(made.tasks), 'task')} for {asked} of {count(len(made.models), 'model')} "
+        f"({size(whole)}, {size(distinct)} distinct), deadline {seconds(made.deadline_s)}{share}",
+    )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from trunkline.cli.options import StoreOption, open_store
-from trunkline.cli.output import console
+from trunkline.cli.output import as_is, console, visible
 
 
 def remove(
@@ -22,4 +22,4 @@ def remove(
             opened.model(name)
     for name in dict.fromkeys(names):
         opened.remove(name)
-        console().print(f"{name}: removed", markup=False, highlight=False)
+        as_is(console(), f"{visible(name)}: removed")

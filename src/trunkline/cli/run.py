@@ -7,11 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trunkline.cli.options import StoreOption, ThreadsOption, compute_on, open_store
-from trunkline.cli.output import console, print_json, seconds, write_json
+from trunkline.cli.memory import parse_memory, tell_what_does_not_fit
+from trunkline.cli.options import StoreOption, ThreadsOption, compute_on, number, open_store
+from trunkline.cli.output import (
+    check_outputs,
+    console,
+    plain_table,
+    print_json,
+    say,
+    seconds,
+    shown,
+    write_files,
+)
+from trunkline.errors import InputError
+from trunkline.units import count, decimals, unit_of_time
 
 if TYPE_CHECKING:
     import torch
+    from rich.table import Table
 
     from trunkline.loading import LoadingPlan, LoadingProblem
     from trunkline.runtime.report import RunReport
@@ -21,12 +34,21 @@ def run(
     problem: Annotated[Path, typer.Argument(help="A loading problem of models in the store.")],
     store: StoreOption = None,
     method: Annotated[
-        str,
-        typer.Option("--method", "-m", help="As for `plan`; independent loads whole models."),
-    ] = "optimal",
+        str | None,
+        typer.Option(
+            "--method",
+            "-m",
+            help="As for `plan` (default: optimal); independent loads whole models.",
+        ),
+    ] = None,
     margin: Annotated[
-        float, typer.Option(help="Plan to end this share of the deadline earlier, for surprises.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            parser=number(0, below=1),
+            metavar="SHARE",
+            help="Plan to end this share of the deadline earlier, for surprises (default: 0).",
+        ),
+    ] = None,
     plan: Annotated[
         Path | None, typer.Option(help="Carry out this plan document instead of planning.")
     ] = None,
@@ -61,14 +83,23 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report only.")] = False,
 ) -> None:
     """Serve the tasks for real: loads and forwards on this machine, uploads emulated by waiting."""
+    if plan is not None and (method is not None or margin is not None):
+        raise InputError("--plan is carried out as it stands: leave out --method and --margin")
+    input_file = None if inputs == "generated" else Path(inputs)
+    check_outputs(
+        {"--outputs": outputs, "--trace": trace, "--picture": picture},
+        [problem, plan, input_file],
+    )
     asked = _problem(problem, memory)
     there = open_store(store)
-    chosen = _plan(asked, plan, method, margin)
+    chosen = _plan(asked, plan, method or "optimal", margin or 0.0)
     compute_on(threads)
+    from trunkline.files import write_json
     from trunkline.runtime.execute import execute
-    from trunkline.runtime.inputs import read_inputs
+    from trunkline.runtime.inputs import read_inputs, save_tensors
+    from trunkline.runtime.trace import chrome_trace
 
-    given = None if inputs == "generated" else read_inputs(Path(inputs))
+    given = None if input_file is None else read_inputs(input_file)
     results: dict[str, torch.Tensor] | None = {} if outputs else None
     report = execute(
         asked,
@@ -81,33 +112,34 @@ def run(
         cold=cache == "cold",
         outputs=results,
     )
-    if outputs:
-        _save(outputs, results or {})
-    if trace:
-        from trunkline.runtime.trace import chrome_trace
-
-        write_json(trace, chrome_trace(chosen, report))
-    if picture:
-        _draw(picture, chosen, report)
     if as_json:
         print_json(report.to_dict())
     else:
-        _print(report, chosen, {"outputs": outputs, "trace": trace, "picture": picture})
+        _print(report, chosen)
+    write_files(
+        None if as_json else console(),
+        [
+            ("outputs", outputs, lambda path: save_tensors(path, results or {})),
+            ("trace", trace, lambda path: write_json(path, chrome_trace(chosen, report))),
+            ("picture", picture, lambda path: _draw(path, chosen, report)),
+        ],
+    )
 
 
 def _problem(path: Path, memory: str | None) -> LoadingProblem:
     from dataclasses import replace
 
     import trunkline
-    from trunkline.units import parse_bytes
 
-    asked = trunkline.load(path)
-    return asked if memory is None else replace(asked, memory_bytes=float(parse_bytes(memory)))
+    budget, asked = parse_memory(memory), trunkline.load(path)
+    if budget is not None:
+        asked = replace(asked, memory_bytes=float(budget))
+    tell_what_does_not_fit(asked)
+    return asked
 
 
 def _plan(problem: LoadingProblem, path: Path | None, method: str, margin: float) -> LoadingPlan:
     import trunkline
-    from trunkline.errors import InputError
 
     if path is None:
         return trunkline.plan(problem, method, margin=margin)
@@ -116,18 +148,6 @@ def _plan(problem: LoadingProblem, path: Path | None, method: str, margin: float
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         raise InputError(f"{path} does not hold for this problem: {violations[0]}{more}")
     return chosen
-
-
-def _save(path: Path, results: dict[str, torch.Tensor]) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    from trunkline.errors import InputError
-
-    try:
-        save_file(results, path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be written: {error}") from None
 
 
 def _draw(path: Path, plan: LoadingPlan, report: RunReport) -> None:
@@ -146,49 +166,64 @@ def _draw(path: Path, plan: LoadingPlan, report: RunReport) -> None:
     draw_timelines(path, panels, report.deadline_s)
 
 
-def _print(report: RunReport, plan: LoadingPlan, files: dict[str, Path | None]) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"{len(report.batches)} batches: planned / measured", title_justify="left")
-    for name in ("#", "model", "tasks", "MB", "load", "compute", "load + compute", "ends", "late"):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    for n, one in enumerate(report.batches, start=1):
-        planned = one.planned
-        table.add_row(
-            str(n),
-            one.model,
-            str(len(one.tasks)),
-            f"{planned.load_bytes / 1e6:.2f} / {one.bytes_moved / 1e6:.2f}",
-            f"{seconds(planned.load_s)} / {seconds(one.load_s)}",
-            f"{seconds(planned.compute_s)} / {seconds(one.compute_s)}",
-            f"off by {one.relative_error:.0%}",
-            f"{seconds(planned.finish_s)} / {seconds(one.finish_s)}",
-            str(len(one.late) or ""),
-        )
+def _print(report: RunReport, plan: LoadingPlan) -> None:
+    """Batch by batch what was planned and what was measured, and the sums."""
     out = console()
     if report.batches:
-        out.print(table)
+        out.print(_table(report))
+    say(
+        out,
+        f"{report.method}: {report.served} of {count(report.received, 'task')} served by "
+        f"{report.deadline_s:g} s, {report.late} late, {report.not_planned} not planned "
+        f"(planned: {plan.served} served)",
+    )
     uploads = (
         f"{seconds(report.upload_s)} waiting for uploads (emulated)"
         if report.uploads
         else "no uploads"
     )
-    out.print(
-        f"{report.method}: {report.served} of {report.received} tasks served by "
-        f"{report.deadline_s:g} s, {report.late} late, {report.not_planned} not planned "
-        f"(planned: {plan.served} served)\n"
+    say(
+        out,
         f"{report.bytes_moved / 1e6:,.1f} MB in {seconds(report.load_s)} of loading, "
         f"{seconds(report.compute_s)} of computing, {uploads}; ended at "
         f"{seconds(report.finish_s)}, planned {seconds(plan.finish_s)}",
-        markup=False,
-        highlight=False,
     )
     if report.median_relative_error is not None:
-        out.print(
+        say(
+            out,
             "load + compute of a batch, planned against measured: median relative error "
             f"{report.median_relative_error:.1%}",
-            highlight=False,
         )
-    for name, path in files.items():
-        if path:
-            out.print(f"{name}: {path}", markup=False, highlight=False)
+
+
+def _table(report: RunReport) -> Table:
+    """A row a batch; times in one unit."""
+    unit, scale = unit_of_time(report.finish_s)
+    late = report.late > 0
+    table = plain_table(
+        f"{count(len(report.batches), 'batch')}: planned/measured",
+        *("model", "tasks", "MB", f"load {unit}", f"compute {unit}", "off", f"ends {unit}"),
+        *(("late",) if late else ()),
+        left=("model",),
+    )
+    rows = report.batches
+    times = zip(
+        _pairs([(one.planned.load_s, one.load_s) for one in rows], scale),
+        _pairs([(one.planned.compute_s, one.compute_s) for one in rows], scale),
+        _pairs([(one.planned.finish_s, one.finish_s) for one in rows], scale),
+        strict=True,
+    )
+    for one, (load, compute, ends) in zip(rows, times, strict=True):
+        moved = f"{one.bytes_moved / 1e6:.2f}"
+        if one.bytes_moved != one.planned.load_bytes:
+            moved = f"{one.planned.load_bytes / 1e6:.2f}/{moved}"
+        off = f"{one.relative_error:.0%}"
+        cells = [shown(one.model), str(len(one.tasks)), moved, load, compute, off, ends]
+        table.add_row(*cells, *((str(len(one.late) or ""),) if late else ()))
+    return table
+
+
+def _pairs(values: list[tuple[float, float]], scale: float) -> list[str]:
+    """`planned/measured` with as many decimals as the largest of them needs."""
+    digits = decimals(max(max(pair) for pair in values) / scale)
+    return [f"{one / scale:.{digits}f}/{other / scale:.{digits}f}" for one, other in values]

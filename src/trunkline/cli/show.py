@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trunkline.cli.list_ import tell_damaged
 from trunkline.cli.options import StoreOption
-from trunkline.cli.output import console, print_json, shown, size
+from trunkline.cli.output import (
+    check_outputs,
+    console,
+    plain_table,
+    print_json,
+    say,
+    shown,
+    size,
+    write_files,
+)
+from trunkline.units import count, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
+    from rich.table import Table
     from rich.tree import Tree
 
     from trunkline.library import Component, ModelLibrary
@@ -30,28 +44,37 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Show which models share which bytes: components, tries, and the sharing matrix."""
-    library = _library(document, store)
-    if picture:
-        from trunkline.pictures import draw_sharing
-
-        draw_sharing(picture, library)
-    if as_json:
-        print_json(_as_document(library))
-        return
-    out = console()
-    _print(library, out)
-    if picture:
-        out.print(f"picture: {picture}", markup=False, highlight=False)
+    check_outputs({"--picture": picture}, [document])
+    library, damaged = _library(document, store)
+    out = None if as_json else console()
+    if out is None:
+        left_out = {name: str(error) for name, error in damaged.items()}
+        print_json(_as_document(library) | {"damaged": left_out})
+    else:
+        _print(library, out)
+        tell_damaged(out, damaged)
+    write_files(out, [("picture", picture, lambda path: _draw(path, library))])
 
 
-def _library(document: Path | None, store: Path | None) -> ModelLibrary:
+def _draw(path: Path, library: ModelLibrary) -> None:
+    from trunkline.pictures import draw_sharing
+
+    draw_sharing(path, library)
+
+
+def _library(
+    document: Path | None, store: Path | None
+) -> tuple[ModelLibrary, Mapping[str, Exception]]:
+    """Who shares what; and which models of the store cannot be read, with the reason."""
     if document is not None:
         import trunkline
 
-        return trunkline.load(document).library
+        return trunkline.load(document).library, {}
     from trunkline.cli.options import open_store
+    from trunkline.store import library_of
 
-    return open_store(store).library()
+    found = open_store(store).inventory()
+    return library_of(found.models), found.damaged
 
 
 def _as_document(library: ModelLibrary) -> dict[str, Any]:
@@ -89,15 +112,20 @@ def _kind(component: Component) -> str:
 def _print(library: ModelLibrary, out: Console) -> None:
     whole, distinct = sum(library.model_bytes), library.distinct_bytes
     saved = 1 - distinct / whole if whole else 0.0
-    out.print(
-        f"{len(library)} models, {size(whole)} one by one, {size(distinct)} of distinct blocks "
-        f"({saved:.0%} shared); {len(library.components)} components",
-        highlight=False,
+    say(
+        out,
+        f"{count(len(library), 'model')}, {size(whole)} one by one, {size(distinct)} of distinct "
+        f"blocks ({saved:.0%} shared); {count(len(library.components), 'component')}",
     )
     for component in library.components:
         out.print(_tree(library, component))
     if 1 < len(library) <= MAX_MATRIX:
-        out.print(_matrix(library))
+        matrix = _matrix(library)
+        anywhere = out.options.update(max_width=10_000)
+        if out.measure(matrix, options=anywhere).maximum <= out.width:
+            out.print(matrix)
+        else:
+            say(out, "The table of bytes in common is wider than this terminal: see --picture.")
 
 
 def _tree(library: ModelLibrary, component: Component) -> Tree:
@@ -109,7 +137,7 @@ def _tree(library: ModelLibrary, component: Component) -> Tree:
         (index,) = component.models
         name, own = shown(library.models[index].id), size(library.model_bytes[index])
         return Tree(f"[bold]{name}[/bold]: {own}, shares nothing", highlight=False)
-    root = Tree(f"{len(component.models)} models, {kind} sharing", highlight=False)
+    root = Tree(f"{count(len(component.models), 'model')}, {kind} sharing", highlight=False)
     trie = component.trie
     if trie is None:
         matrix = library.sharing_matrix
@@ -124,23 +152,16 @@ def _tree(library: ModelLibrary, component: Component) -> Tree:
     for node in trie.nodes:
         above = branches[node.parent] if node.parent >= 0 else root
         names = ", ".join(shown(library.models[i].id) for i in node.models)
-        label = f"{size(node.bytes)} in {_blocks(len(node.blocks))}" if node.blocks else "nothing"
+        held = f"{size(node.bytes)} in {count(len(node.blocks), 'block')}"
+        label = held if node.blocks else "nothing"
         branches.append(above.add(f"{label}: [bold]{names}[/bold]" if names else f"{label} shared"))
     return root
 
 
-def _blocks(count: int) -> str:
-    return "1 block" if count == 1 else f"{count} blocks"
-
-
-def _matrix(library: ModelLibrary) -> Any:
-    from rich.table import Table
-
-    table = Table(title="bytes in common [MB]", title_justify="left")
-    table.add_column("")
-    for i in range(len(library)):
-        table.add_column(str(i + 1), justify="right")
+def _matrix(library: ModelLibrary) -> Table:
+    numbers = (str(i + 1) for i in range(len(library)))
+    table = plain_table("bytes in common [MB]", "", *numbers, left=("",))
     for i, model in enumerate(library):
         row = (f"{value / 1e6:.3g}" for value in library.sharing_matrix[i])
-        table.add_row(f"{i + 1} {shown(model.id)}", *row)
+        table.add_row(f"{i + 1} {shown(shorten(model.id, 24))}", *row)
     return table

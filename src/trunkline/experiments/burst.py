@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from trunkline.errors import InputError
 from trunkline.loading import Task
 from trunkline.radio import (
     dbm_per_hz,
@@ -20,6 +22,15 @@ from trunkline.radio import (
     rayleigh_power,
     spectral_efficiency,
 )
+
+RANGES = {
+    "radius_m": (1.0, 1e9),
+    "power_w_per_hz": (0.0, 1e6),
+    "noise_dbm_per_hz": (-1000.0, 1000.0),
+    "path_loss_exponent": (0.0, 10.0),
+    "bandwidth_hz": (0.0, 1e18),
+}
+"""What the numbers of a cell may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,9 @@ class Cell:
         noise_dbm_per_hz: N0, spectral density of the noise.
         path_loss_exponent: alpha.
         bandwidth_hz: B, what the users of a batch divide among them.
+
+    Raises:
+        InputError: a value that is not finite, or out of all physical proportion.
     """
 
     radius_m: float = 250.0
@@ -40,16 +54,29 @@ class Cell:
     path_loss_exponent: float = 4.0
     bandwidth_hz: float = 200e6
 
-    def draw_links(self, users: int, rng: np.random.Generator) -> list[float]:
-        """R = log2(1 + P h d^-alpha / N0) of `users` users drawn at random, in bit/s/Hz."""
+    def __post_init__(self) -> None:
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise InputError(
+                    f"{name}: a number of at least {least:g} and at most {most:g}, got {value:g}"
+                )
+
+    def links(self, distance_m: NDArray[np.float64], fading: NDArray[np.float64]) -> list[float]:
+        """R = log2(1 + P h d^-alpha / N0) at each distance d under fading h, in bit/s/Hz."""
         snr = path_snr(
-            distances_in_cell(users, self.radius_m, rng),
+            distance_m,
             power_w_per_hz=self.power_w_per_hz,
             noise_w_per_hz=dbm_per_hz(self.noise_dbm_per_hz),
             path_loss_exponent=self.path_loss_exponent,
-            fading=rayleigh_power(users, rng),
+            fading=fading,
         )
         return [float(value) for value in spectral_efficiency(snr)]
+
+    def draw_links(self, users: int, rng: np.random.Generator) -> list[float]:
+        """The links of `users` users drawn at random."""
+        distances = distances_in_cell(users, self.radius_m, rng)
+        return self.links(distances, rayleigh_power(users, rng))
 
 
 SECTION_VII = Cell()

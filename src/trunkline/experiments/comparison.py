@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,14 +12,12 @@ from trunkline.experiments.burst import SECTION_VII, Cell, draw_burst
 from trunkline.experiments.demo import Inputs, Settings, Stock, Tell, upload_bits
 from trunkline.loading import LoadingPlan, LoadingProblem, solve
 from trunkline.runtime.execute import execute
+from trunkline.runtime.measurable import Tell as Measured
 from trunkline.runtime.measure import measure
-from trunkline.runtime.problem import build_problem
+from trunkline.runtime.problem import LONG_S, build_problem, with_deadline_share
 from trunkline.runtime.profile import Cache, Profile
 from trunkline.runtime.report import RunReport
 from trunkline.store import Store
-
-LONG_S = 1e6
-"""A deadline that nobody misses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ def compute_threads() -> int:
     return max(1, (os.cpu_count() or 1) // 2)
 
 
-def profile(store: Store, stock: Stock, tell: Callable[[str, int, int], None]) -> Profile:
+def profile(store: Store, stock: Stock, tell: Measured) -> Profile:
     """Measure this machine for the stocked models (ProfileError if that fails).
 
     From here on PyTorch computes on `compute_threads()` threads.
@@ -86,8 +83,7 @@ def compare(
         bandwidth_hz=cell.bandwidth_hz,
         cache=cache,
     )
-    everybody_s = solve(unhurried, "independent").finish_s
-    problem = replace(unhurried, deadline_s=settings.deadline_share * everybody_s)
+    problem, everybody_s = with_deadline_share(unhurried, settings.deadline_share)
     return Comparison(
         problem=problem,
         everybody_s=everybody_s,

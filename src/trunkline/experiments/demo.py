@@ -16,9 +16,9 @@ from trunkline.experiments import digits, stocking, variants
 from trunkline.experiments.accuracy import depths_worth_sharing
 from trunkline.experiments.digits import DigitsData, FineTuned, Study, Training
 from trunkline.experiments.variants import RandomVariant
-from trunkline.library import Model, ModelLibrary
+from trunkline.library import ModelLibrary
 from trunkline.loading import Task
-from trunkline.store import ImportReport, Store
+from trunkline.store import ImportReport, Store, library_of
 
 MARKER = ".trunkline-demo"
 """This file marks a folder as the demo's own, so that no other folder is ever written to."""
@@ -193,11 +193,7 @@ def stock(folder: Folder, store: Store, study: Study, settings: Settings, tell: 
 
 def library(store: Store, stock: Stock) -> ModelLibrary:
     """Who shares what among the stocked models."""
-    models = [store.model(name) for name in stock.names]
-    sizes = {block.digest: float(block.bytes) for model in models for block in model.blocks}
-    return ModelLibrary(
-        sizes, [Model(m.name, tuple(block.digest for block in m.blocks)) for m in models]
-    )
+    return library_of(store.model(name) for name in stock.names)
 
 
 def upload_bits(stock: Stock) -> dict[str, float]:

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from trunkline.errors import InputError, StoreError
 from trunkline.experiments import networks
 from trunkline.experiments.digits import FineTuned
-from trunkline.experiments.variants import (
-    NUM_CLASSES,
-    RandomVariant,
-    backbone_state,
-    layer_bytes,
-    variant_state,
-)
+from trunkline.experiments.layers import NUM_CLASSES, layer_bytes
+from trunkline.experiments.variants import RandomVariant, backbone_state, variant_state
 from trunkline.runtime import state_dict_source
+from trunkline.runtime.inputs import save_tensors
 from trunkline.store import Architecture, ImportReport, InputSpec, Store
 from trunkline.store.factory import open_factory
 
@@ -39,9 +34,9 @@ def save_digits(variants: Iterable[FineTuned], folder: Path) -> list[Path]:
         path = folder / f"{variant.name}.safetensors"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            save_file(variant.state, path, metadata={"format": "pt"})
         except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error}") from None
+            raise InputError(f"{folder}: cannot be made: {error.strerror}") from None
+        save_tensors(path, variant.state, {"format": "pt"})
         paths.append(path)
     return paths
 

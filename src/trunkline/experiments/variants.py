@@ -11,19 +11,15 @@ Everything follows from the seed: the same seed gives the same bytes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trunkline.experiments import networks
-
-NETWORKS = ("resnet18", "resnet34", "resnet50")
-NUM_CLASSES = 10
+from trunkline.experiments.layers import NETWORKS, layers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +45,6 @@ class RandomVariant:
         return f"{networks.__name__}:{self.network}"
 
 
-@cache
-def _shapes(network: str) -> tuple[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]], ...]:
-    """The layers of a network and their tensors: ((layer, ((tensor, shape), ...)), ...)."""
-    with torch.device("meta"):
-        net: nn.Module = getattr(networks, network)(num_classes=NUM_CLASSES)
-    return tuple(
-        (name, tuple((key, tuple(one.shape)) for key, one in layer.state_dict().items()))
-        for name, layer in networks.layers(net).items()
-    )
-
-
-@cache
-def layer_bytes(network: str) -> tuple[int, ...]:
-    """The size in bytes (fp32, with BatchNorm's buffers) of each layer of a network, in order."""
-    sizes = {"num_batches_tracked": 8}  # the only tensors that are not fp32: one int64 each
-    return tuple(
-        sum(math.prod(shape) * sizes.get(kind, 4) for kind, shape in tensors)
-        for _, tensors in _shapes(network)
-    )
-
-
 def draw_variants(
     per_network: int = 10,
     *,
@@ -88,7 +63,7 @@ def draw_variants(
     variants = []
     for index in range(per_network):
         for network in NETWORKS:
-            count = len(_shapes(network))
+            count = len(layers_of(network))
             wanted = round(count * rng.uniform(share - spread, share + spread))
             variants.append(RandomVariant(network, index, min(max(wanted, 0), count - 1), count))
     return tuple(variants)
@@ -107,11 +82,11 @@ def _draw(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor
 
 def _layers(network: str, start: int, stream: list[int]) -> Iterator[tuple[str, Tensor]]:
     """Random tensors for the layers of a network from number `start` up."""
-    for number, (layer, tensors) in enumerate(_shapes(network)):
+    for number, layer in enumerate(layers_of(network)):
         if number >= start:
             rng = np.random.default_rng([*stream, number])
-            for kind, shape in tensors:
-                yield f"{layer}.{kind}", _draw(kind, shape, rng)
+            for kind, shape in layer.tensors:
+                yield f"{layer.name}.{kind}", _draw(kind, shape, rng)
 
 
 def backbone_state(network: str, *, seed: int = 0) -> dict[str, Tensor]:

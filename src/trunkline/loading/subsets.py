@@ -43,12 +43,10 @@ def load_seconds(
 
     The diagonal of the second is 0.
     """
-    first = np.array([loading.seconds(library.model_bytes[i]) for i in models])
-    after = np.zeros((len(models), len(models)))
-    for row, j in enumerate(models):
-        for column, i in enumerate(models):
-            if i != j:
-                after[row, column] = loading.seconds(library.missing_bytes(i, j))
+    positions = np.asarray(models, dtype=np.intp)
+    whole = np.array([library.model_bytes[i] for i in models])
+    first = loading.seconds_each(whole)
+    after = loading.seconds_each(library.missing_matrix[np.ix_(positions, positions)])
     return first, after
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trunkline.errors import InputError
+from trunkline.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,11 +35,15 @@ def save(figure: Figure, path: str | Path) -> Path:
         InputError: a suffix that is no picture's, or a place that cannot be written.
     """
     path = Path(path)
+    check_suffix(path)
+    kind = path.suffix.lower()[1:]
+    metadata = {"Software": None} if kind == "png" else {"Creator": None}
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=kind, metadata=metadata)
+    return path
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a name that doesn't end as a picture's (InputError)."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: a picture's name ends in {', '.join(FORMATS)}")
-    try:
-        metadata = {"Software": None} if path.suffix.lower() == ".png" else {"Creator": None}
-        figure.savefig(path, dpi=150, metadata=metadata)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    return path

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.pictures.figure import COMPUTE, LOAD, UPLOAD, new_figure, plain, save
+from trunkline.units import seconds as duration
+from trunkline.units import unit_of_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +55,10 @@ def draw_timelines(path: str | Path, panels: Sequence[Panel], deadline_s: float)
     )
     for ax, (title, rows) in zip(axes, panels, strict=False):
         _draw_steps(ax, title, rows, deadline_s)
-    _draw_answered(axes[-1], panels, deadline_s)
     last = max([deadline_s, *(_finish(row) for _, rows in panels for row in rows)])
+    _draw_answered(axes[-1], panels, deadline_s, last)
     axes[-1].set_xlim(0, last * 1.04 if last > 0 else 1)
-    axes[-1].set_xlabel("time [s]")
+    _set_unit(axes[-1], last)
     return save(figure, path)
 
 
@@ -70,6 +72,17 @@ def _starts(row: Row) -> tuple[float, float, float]:
 
 def _finish(row: Row) -> float:
     return _starts(row)[2] + row.compute_s
+
+
+def _set_unit(ax: Axes, last_s: float) -> None:
+    """The time axis, whose data are seconds, in the unit that fits its end."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    unit, scale = unit_of_time(last_s)
+    # Round steps of seconds are round steps of every unit, since units are powers of ten apart.
+    ax.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 2.5, 5, 10]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / scale:.6g}"))
+    ax.set_xlabel(f"time [{unit}]")
 
 
 def _draw_steps(ax: Axes, title: str, rows: Sequence[Row], deadline_s: float) -> None:
@@ -86,7 +99,7 @@ def _draw_steps(ax: Axes, title: str, rows: Sequence[Row], deadline_s: float) ->
         ax.text(
             1.005,
             lane,
-            f"{total * 1e3:,.1f} ms",
+            duration(total),
             transform=ax.get_yaxis_transform(),
             va="center",
             size=8,
@@ -97,16 +110,26 @@ def _draw_steps(ax: Axes, title: str, rows: Sequence[Row], deadline_s: float) ->
     ax.set_title(plain(title), loc="left", fontsize=10)
 
 
-def _draw_answered(ax: Axes, panels: Sequence[Panel], deadline_s: float) -> None:
-    """Tasks answered over time, one line a panel."""
-    for title, rows in panels:
+def _draw_answered(ax: Axes, panels: Sequence[Panel], deadline_s: float, last_s: float) -> None:
+    """Tasks answered over time, one line a panel; the first ones are the broadest, so that they
+    show where lines lie on one another."""
+    from matplotlib.ticker import MaxNLocator
+
+    for number, (title, rows) in enumerate(panels):
         times, counts = [0.0], [0]
         for row in sorted(rows, key=_finish):
             times.append(_finish(row))
             counts.append(counts[-1] + len(row.tasks))
-        ax.step(times, counts, where="post", label=plain(title.partition(":")[0]))
+        ax.step(
+            [*times, last_s],
+            [*counts, counts[-1]],
+            where="post",
+            label=plain(title.partition(":")[0]),
+            linewidth=1.5 + 2.0 * (len(panels) - 1 - number),
+        )
     ax.axvline(deadline_s, color="#b22222", linestyle="--", linewidth=1, label="deadline")
     ax.set_ylabel("tasks answered")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8, loc="upper left")
+    ax.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    ax.legend(fontsize=8, loc="lower right")
     ax.grid(alpha=0.3)

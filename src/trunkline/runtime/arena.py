@@ -91,6 +91,7 @@ class Arena:
 
     def __init__(self) -> None:
         self._mappings: list[tuple[mmap.mmap, memoryview, torch.Tensor]] = []
+        self._starts: set[int] = set()  # where the mappings begin
         self._warm = _Runs()
         self._cold = _Runs()
 
@@ -119,6 +120,12 @@ class Arena:
         if buffer.size:
             self._warm.add(*buffer.address, buffer.size)
 
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor's memory is the arena's."""
+        if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+            return False
+        return tensor.untyped_storage().data_ptr() in self._starts
+
     def trim(self, limit_bytes: int) -> None:
         """Give warm memory beyond `limit_bytes` back to the system, the smallest runs first."""
         while self._warm.bytes > max(0, limit_bytes):
@@ -134,6 +141,7 @@ class Arena:
         mapped = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         tensor = torch.frombuffer(mapped, dtype=torch.uint8)
         self._mappings.append((mapped, memoryview(mapped), tensor))
+        self._starts.add(tensor.untyped_storage().data_ptr())
         self._cold.add(len(self._mappings) - 1, 0, length)
 
     def _give_back(self, mapping: int, begin: int, end: int) -> None:

@@ -1,7 +1,10 @@
-"""The system's cache of file pages: letting go of files, so that a cold read can be measured."""
+"""The system's cache of file pages: letting files go, so that a cold read can be measured, and
+reading them into it, so that a warm one is warm."""
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,13 +15,32 @@ KEPT_BYTES: Final = 64 * 1024
 
 TRIES: Final = 3
 
+CHUNK_BYTES: Final = 1 << 20
+
+
+def warm_files(paths: Iterable[Path]) -> int:
+    """Read files from beginning to end, so that the system caches them; returns their bytes.
+
+    How many of them stay cached is the system's to say: it has to have the memory.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    total, chunk = 0, bytearray(CHUNK_BYTES)
+    for path in paths:
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(chunk):
+                total += count
+    return total
+
 
 def drop_cached(paths: Iterable[Path]) -> bool:
     """Ask the system to forget the cached pages of files; returns whether it did, up to a few
-    small files (`KEPT_BYTES` or a hundredth of the bytes).
+    pages (`KEPT_BYTES` or a hundredth of the bytes).
 
-    Linux forgets clean pages of files on a disk; a file system in memory, and some others, keep
-    them. Where it cannot be told, the answer is no.
+    Linux forgets clean pages of files on a disk, so pages that are still to be written are
+    written now; a file system in memory, and some others, keep them. Where it cannot be told,
+    the answer is no.
     """
     if not hasattr(os, "posix_fadvise"):
         return False
@@ -26,31 +48,43 @@ def drop_cached(paths: Iterable[Path]) -> bool:
     for path in paths:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            size = os.fstat(fd).st_size
-            total += size
-            kept += 0 if _forget(fd) else size
+            total += os.fstat(fd).st_size
+            kept += _forget(fd)
         finally:
             os.close(fd)
     return kept <= max(KEPT_BYTES, total // 100)
 
 
-def _forget(fd: int) -> bool:
+def _forget(fd: int) -> int:
+    """Let an open file's pages go; returns the bytes of those that stayed."""
+    kept = 0
     for _ in range(TRIES):
         try:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            kept = cached_bytes(fd)
+            if not kept:
+                break
+            os.fsync(fd)  # takes milliseconds, so only where something stayed
         except OSError:
-            return False
-        if not _is_cached(fd):
-            return True
-    return False
+            return os.fstat(fd).st_size
+    return kept
 
 
-def _is_cached(fd: int) -> bool:
-    """Whether the middle of a file could be read at once; True where that cannot be asked."""
-    if not hasattr(os, "RWF_NOWAIT"):
-        return True
+def cached_bytes(fd: int) -> int:
+    """Bytes of the pages of an open file that the system has in memory, by `mincore`, which (unlike
+    a read that may not wait) brings none in.
+
+    Linux tells it of files that one owns or may write, and says "all" of others; so does this where
+    there is no `mincore`.
+    """
     size = os.fstat(fd).st_size
-    try:
-        return os.preadv(fd, [bytearray(1)], size // 2, os.RWF_NOWAIT) > 0
-    except BlockingIOError:
-        return False
+    ask = getattr(ctypes.CDLL(None), "mincore", None)
+    if not size or ask is None:
+        return size
+    pages = -(-size // mmap.PAGESIZE)
+    there = ctypes.create_string_buffer(pages)
+    with mmap.mmap(fd, size, access=mmap.ACCESS_COPY) as mapped:
+        place = ctypes.c_char.from_buffer(mapped)
+        failed = ask(ctypes.c_void_p(ctypes.addressof(place)), ctypes.c_size_t(size), there)
+        del place  # or the mapping could not be closed
+    return size if failed else mmap.PAGESIZE * there.raw.count(1)

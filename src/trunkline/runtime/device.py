@@ -51,7 +51,10 @@ class Memory(Protocol):
         """Memory for `size` bytes, each 64th byte's address a multiple of 64."""
 
     def free(self, buffer: Buffer) -> None:
-        """Take it back."""
+        """Take it back; nothing points at it any more."""
+
+    def shares(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor lies in memory that other blocks may get later."""
 
     def trim(self, limit_bytes: int) -> None:
         """Keep at most `limit_bytes` of free memory."""
@@ -111,10 +114,9 @@ class HostMemory:
         """Give free memory beyond `limit_bytes` back to the system."""
         self._arena.trim(limit_bytes)
 
-    @property
-    def free_bytes(self) -> int:
-        """Bytes that are kept for the next blocks."""
-        return self._arena.warm_bytes
+    def shares(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor lies in the arena."""
+        return self._arena.holds(tensor)
 
     def load(self, jobs: Sequence[Job], meanwhile: Callable[[], None]) -> None:
         """Read the blocks into place."""
@@ -155,6 +157,10 @@ class CudaMemory:
     def free(self, buffer: Buffer) -> None:
         """Nothing to do: the memory goes back when its last tensor does."""
 
+    def shares(self, tensor: torch.Tensor) -> bool:
+        """Never: memory that a tensor points at is given to nobody else."""
+        return False
+
     def trim(self, limit_bytes: int) -> None:
         """Nothing to do: PyTorch's allocator keeps what it was given."""
 
@@ -162,11 +168,13 @@ class CudaMemory:
         """Read into pinned buffers, copy from there, and let the computing stream wait."""
         computing = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(computing)
-        with torch.cuda.stream(self._stream):
-            for job in jobs:
-                self._ring.load(job.read, job.buffer.tensor)
-        meanwhile()
-        computing.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                for job in jobs:
+                    self._ring.load(job.read, job.buffer.tensor)
+            meanwhile()
+        finally:  # after an error, too, memory goes back only when no copy writes to it
+            computing.wait_stream(self._stream)
 
     def synchronize(self) -> None:
         """Wait for the device."""

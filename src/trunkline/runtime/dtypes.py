@@ -6,6 +6,7 @@ import torch
 
 from trunkline.errors import ArchitectureError
 from trunkline.store.dtypes import ITEM_BYTES, from_torch_name, torch_name
+from trunkline.store.dtypes import kind as kind_of
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     dtype: found
@@ -38,9 +39,6 @@ def safetensors_dtype(dtype: torch.dtype) -> str:
 
 
 def kind(dtype: torch.dtype) -> str:
-    """What the elements are: `float`, `int`, `bool` or `complex`."""
-    if dtype.is_complex:
-        return "complex"
-    if dtype.is_floating_point:
-        return "float"
-    return "bool" if dtype == torch.bool else "int"
+    """What the elements are: `float`, `int`, `bool` or `complex` (ArchitectureError: no such type
+    can be stored)."""
+    return kind_of(safetensors_dtype(dtype))

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from trunkline.errors import InputError
+from trunkline.errors import InputError, StoreError
 from trunkline.loading import Batch, LoadingPlan, LoadingProblem
 from trunkline.loading.problem import in_time
-from trunkline.runtime.cache import drop_cached
-from trunkline.runtime.inputs import gather
+from trunkline.runtime.cache import drop_cached, warm_files
+from trunkline.runtime.inputs import gather, infer
 from trunkline.runtime.profile import computing_key
 from trunkline.runtime.report import BatchRun, RunReport
 from trunkline.runtime.runtime import Runtime
@@ -43,8 +43,9 @@ def execute(
 ) -> RunReport:
     """Carry out a plan for models of a store.
 
-    Before the clock starts, modules are built and every (architecture, batch size) is computed
-    once, as a server does when it starts; then only what the problem calls resident is in memory.
+    Before the clock starts, modules are built, every (architecture, batch size) is computed twice,
+    as a server does when it starts, and the models' files are read, so that loads come from the
+    page cache (unless `cold`); then only what the problem calls resident is in memory.
 
     Args:
         problem, plan: the plan must hold for the problem (`trunkline.check`), and its batches run
@@ -73,13 +74,12 @@ def execute(
         models = _models(problem, plan, runtime)
         wanted = [(t, b.model, models[b.model].input) for b in plan.batches for t in b.tasks]
         tensors = gather(inputs, wanted, seed)
-        stacked = [
-            _stack([tensors[t] for t in batch.tasks], batch.tasks, runtime.device)
-            for batch in plan.batches
-        ]
+        stacked = [_stack([tensors[t] for t in b.tasks], b.tasks) for b in plan.batches]
         _warm_up(problem, plan, models, runtime, stacked)
+        if not cold:
+            _read_all(models.values(), store)
         run = _Run(problem, plan, runtime, uploads, cold)
-        results = run.carry_out(stacked, tell)
+        results = run.carry_out(stacked, tell, keep=outputs is not None)
         if outputs is not None:
             for batch, result in zip(plan.batches, results, strict=True):
                 _split(result, batch.tasks, outputs)
@@ -109,9 +109,9 @@ class _Run:
         self._begin = 0.0
 
     def carry_out(
-        self, stacked: list[torch.Tensor], tell: Callable[[int, int], None] | None
+        self, stacked: list[torch.Tensor], tell: Callable[[int, int], None] | None, keep: bool
     ) -> list[Any]:
-        """Run all batches on their inputs; returns what they computed."""
+        """Run all batches on their inputs; returns what they computed, if that is to be kept."""
         results = []
         models = [batch.model for batch in self._plan.batches]
         with _quiet():
@@ -122,7 +122,9 @@ class _Run:
                 # A plan with a budget says what leaves; otherwise the runtime chooses.
                 choose = batch.evicted is None and self._runtime.memory_bytes is not None
                 following = models[number + 1 :] if choose else None
-                results.append(self._batch(batch, tensor, following))
+                result = self._batch(batch, tensor, following)
+                if keep:
+                    results.append(result)
         return results
 
     def _batch(self, batch: Batch, tensor: torch.Tensor, following: list[str] | None) -> Any:
@@ -210,8 +212,17 @@ def _warm_up(
             seen.add(key)
             runtime.switch(batch.model)
             for _ in range(2):
-                _infer(runtime, batch.model, tensor)
+                infer(runtime, batch.model, tensor)
     _start_with(problem, models, runtime)
+
+
+def _read_all(models: Iterable[StoredModel], store: Store) -> None:
+    """Have the system cache the models' files."""
+    digests = {block.digest for model in models for block in model.blocks if block.bytes}
+    try:
+        warm_files(store.blob_path(digest) for digest in sorted(digests))
+    except OSError as error:
+        raise StoreError(f"cannot read {error.filename}: {error.strerror}") from None
 
 
 def _start_with(
@@ -224,28 +235,14 @@ def _start_with(
     runtime.bring(wanted)
 
 
-def _infer(runtime: Runtime, name: str, tensor: torch.Tensor) -> Any:
-    try:
-        result = runtime.infer(name, tensor)
-        runtime.synchronize()
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise InputError(
-            f"model {name!r} does not run on a batch of shape {list(tensor.shape)}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return result
-
-
-def _stack(
-    tensors: list[torch.Tensor], tasks: tuple[str, ...], device: torch.device
-) -> torch.Tensor:
+def _stack(tensors: list[torch.Tensor], tasks: tuple[str, ...]) -> torch.Tensor:
     for tensor, task in zip(tensors, tasks, strict=True):
         if tensor.shape != tensors[0].shape or tensor.dtype != tensors[0].dtype:
             raise InputError(
                 f"input of task {task!r} has the shape {list(tensor.shape)}, that of "
                 f"{tasks[0]!r} in the same batch {list(tensors[0].shape)}"
             )
-    return torch.stack(tensors).to(device)
+    return torch.stack(tensors)
 
 
 def _split(result: Any, tasks: tuple[str, ...], outputs: MutableMapping[str, torch.Tensor]) -> None:

@@ -5,7 +5,6 @@ Light on purpose: reading a profile needs no torch. `trunkline.runtime.measure` 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from trunkline.documents import Identifier, NonNegative, Positive, PositiveInt, Raw, decode, read
-from trunkline.errors import DocumentError, InputError, ProfileError
+from trunkline.errors import DocumentError, MemoryBudgetError, ProfileError
+from trunkline.files import write_json
 from trunkline.links import Link, Stage
-from trunkline.store import StoredModel
+from trunkline.store import InputSpec, StoredModel
+from trunkline.units import shorten, size
 
 FORMAT = "trunkline/profile/1"
 
@@ -55,7 +56,7 @@ class ComputingFit:
     one measurement.
 
     Attributes:
-        key: of architecture and input (`computing_key`).
+        key: of architecture, input and the weights' types (`computing_key`).
         label: the architecture, for people.
         seconds_per_batch, seconds_per_task: beta and mu of equation (9).
         median_relative_error: of single forwards against the fit.
@@ -63,6 +64,8 @@ class ComputingFit:
             over the batch size.
         seconds: batch size -> median seconds.
         peak_bytes: batch size -> peak bytes.
+        input, weights: the input and the types of the weights, for people (`3x32x32:float32`,
+            `F32+I64`).
     """
 
     key: str
@@ -74,6 +77,8 @@ class ComputingFit:
     bytes_per_task: float
     seconds: Mapping[int, float]
     peak_bytes: Mapping[int, int]
+    input: str = ""
+    weights: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +131,17 @@ class Profile:
         """b_max: the most tasks whose activations fit beside the model's weights in the memory.
 
         Raises:
-            ProfileError: not even one does, or the model was not measured.
+            MemoryBudgetError: not even one does.
+            ProfileError: the model was not measured.
         """
         fit = self.computing_of(model)
         room = self.memory_bytes - model.bytes - fit.bytes_per_batch
         most = room // fit.bytes_per_task if fit.bytes_per_task > 0 else self.largest_batch
         if room < 0 or most < 1:
             needed = model.bytes + fit.bytes_per_batch + fit.bytes_per_task
-            raise ProfileError(
-                f"model {model.name!r} needs {needed:.0f} bytes for a batch of one, the memory "
-                f"limit is {self.memory_bytes} bytes"
+            raise MemoryBudgetError(
+                f"model {model.name!r} needs {size(needed)} of memory for a batch of one "
+                f"({size(model.bytes)} of it weights); the profile allows {size(self.memory_bytes)}"
             )
         return int(min(most, self.largest_batch))
 
@@ -152,8 +158,8 @@ class Profile:
             "computing": [
                 {
                     **asdict(one),
-                    "seconds": {str(size): value for size, value in one.seconds.items()},
-                    "peak_bytes": {str(size): value for size, value in one.peak_bytes.items()},
+                    "seconds": {str(batch): value for batch, value in one.seconds.items()},
+                    "peak_bytes": {str(batch): value for batch, value in one.peak_bytes.items()},
                 }
                 for one in self.computing
             ],
@@ -164,10 +170,7 @@ class Profile:
 
     def save(self, path: str | Path) -> None:
         """Write the document (InputError if that cannot be done)."""
-        try:
-            Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+        write_json(path, self.to_dict())
 
 
 def computing_key(model: StoredModel) -> str:
@@ -182,9 +185,18 @@ def computing_key(model: StoredModel) -> str:
             f"model {model.name!r} was imported without {lacks.replace('arch', 'architecture')}; "
             f"import it with {option}"
         )
-    types = sorted({spec.dtype for block in model.blocks for spec in block.tensors})
-    shape = "x".join(str(size) for size in model.input.shape)
-    return f"{model.architecture.key[:32]}/{shape}:{model.input.dtype}/{'+'.join(types)}"
+    return f"{model.architecture.key[:32]}/{input_label(model.input)}/{weights_label(model)}"
+
+
+def input_label(spec: InputSpec) -> str:
+    """An input in short: `3x32x32:float32`, `128:int64:30522` with the bound of its values."""
+    shape = "x".join(map(str, spec.shape))
+    return f"{shape}:{spec.dtype}" + ("" if spec.high is None else f":{spec.high}")
+
+
+def weights_label(model: StoredModel) -> str:
+    """The types of a model's weights: `F32+I64`."""
+    return "+".join(sorted({spec.dtype for block in model.blocks for spec in block.tensors}))
 
 
 def load_profile(source: str | Path | Mapping[str, Any]) -> Profile:
@@ -194,6 +206,11 @@ def load_profile(source: str | Path | Mapping[str, Any]) -> Profile:
         DocumentError: the document cannot be used; the message names the path inside it.
     """
     raw = read(source)
+    if raw.get("format") != FORMAT:
+        found = f", got {raw['format']!r:.60}" if "format" in raw else ""
+        raise DocumentError(
+            "$.format", f"expected {FORMAT!r}, as `trunkline profile -o` saves{found}", raw.source
+        )
     document = decode(raw, _Document)
     return Profile(
         machine=document.machine,
@@ -213,10 +230,11 @@ def load_profile(source: str | Path | Mapping[str, Any]) -> Profile:
 def _by_batch(raw: Raw, values: Mapping[str, V], place: str) -> dict[int, V]:
     """JSON has batch sizes as text."""
     found = {}
-    for size, value in values.items():
-        if not size.isascii() or not size.isdigit() or int(size) < 1:
-            raise DocumentError(place, f"a batch size is a whole number, got {size!r}", raw.source)
-        found[int(size)] = value
+    for batch, value in values.items():
+        if not (batch.isascii() and batch.isdigit() and len(batch) < 10 and int(batch)):
+            problem = f"a batch size is a whole number, got {shorten(batch)!r}"
+            raise DocumentError(place, problem, raw.source)
+        found[int(batch)] = value
     return found
 
 
@@ -266,6 +284,8 @@ class _Computing(_Strict):
     bytes_per_task: NonNegative
     seconds: dict[str, NonNegative]
     peak_bytes: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
+    input: str = ""
+    weights: str = ""
 
 
 class _Document(_Strict):

@@ -65,14 +65,16 @@ class BlockReader:
         helpers = 0 if total < ALONE_BYTES else self.threads - 1
         files = [_File(read) for read in reads]
         jobs = iter(sorted(_jobs(files, SPLIT_BYTES if helpers else total), key=_by_size))
-        pending = [self._submit(_work, jobs) for _ in range(helpers)]
+        pending: list[Future[Exception | None]] = []
         try:
+            self._start(helpers, jobs, pending)
             if helpers:
                 _open_all(files)
             if meanwhile is not None:
                 meanwhile()
             errors = [_work(jobs)]
         finally:
+            pending = [helper for helper in pending if not helper.cancelled()]
             wait(pending)  # nobody writes into memory that the caller takes back
             for file in files:
                 file.close()
@@ -87,12 +89,18 @@ class BlockReader:
             self._pool.shutdown()
             self._pool = None
 
-    def _submit(
-        self, work: Callable[[Iterator[_Job]], Exception | None], jobs: Iterator[_Job]
-    ) -> Future[Exception | None]:
-        if self._pool is None:
+    def _start(
+        self, helpers: int, jobs: Iterator[_Job], pending: list[Future[Exception | None]]
+    ) -> None:
+        """Let helpers begin; where the system has no more threads, with those that there are."""
+        if self._pool is None and helpers:
             self._pool = ThreadPoolExecutor(self.threads - 1, "trunkline-read")
-        return self._pool.submit(work, jobs)
+        try:
+            for _ in range(helpers):
+                pending.append(self._pool.submit(_work, jobs))  # type: ignore[union-attr]
+        except RuntimeError:  # the pool took the job, but could not start a thread for it
+            self._pool.shutdown(cancel_futures=True)  # type: ignore[union-attr]
+            self._pool = None
 
 
 class _File:

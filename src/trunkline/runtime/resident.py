@@ -16,6 +16,7 @@ from trunkline.runtime.arena import Buffer
 from trunkline.runtime.device import Job, Memory
 from trunkline.runtime.dtypes import torch_dtype
 from trunkline.runtime.placement import Placement, place
+from trunkline.runtime.reading import Read, read_block
 from trunkline.store import Store, StoredBlock
 
 
@@ -121,6 +122,26 @@ class Residents:
             raise
         self.bytes = whole
         return missing
+
+    def version(self, digests: Collection[str]) -> int:
+        """A number that grows when PyTorch writes into one of these blocks (or a neighbour)."""
+        return sum(self._blocks[digest].buffer.tensor._version for digest in digests)
+
+    def changed(self, digest: str) -> list[str]:
+        """The names of a resident block's tensors that are not as the store has them."""
+        one = self._blocks[digest]
+        placement, path = self._places[digest]
+        whole = torch.empty(placement.size, dtype=torch.uint8)
+        view = memoryview(whole.numpy())  # type: ignore[arg-type]
+        read_block(Read(path, one.block, placement, view))
+        there = one.buffer.tensor.cpu()
+        return [
+            spec.name
+            for spec, offset in zip(one.block.tensors, placement.offsets, strict=True)
+            if not torch.equal(
+                there[offset : offset + spec.bytes], whole[offset : offset + spec.bytes]
+            )
+        ]
 
     def touch(self, digests: Collection[str]) -> None:
         """Note that these blocks are used now."""

@@ -13,9 +13,11 @@ import torch
 
 from trunkline.errors import ArchitectureError, InputError
 from trunkline.runtime.device import open_memory
+from trunkline.runtime.outputs import copied
 from trunkline.runtime.resident import Residents, next_uses
 from trunkline.runtime.skeleton import Binding, Skeleton
 from trunkline.store import Store, StoredBlock, StoredModel
+from trunkline.store.trust import factory_names, require_trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,14 @@ class Runtime:
             blocks of the model switched to are resident (PartialLoading, equation (8)).
         partial: False loads every model whole at each change of model, as a server without
             parameter sharing would.
-        threads: how many threads read at once (default: the CPUs, at most 4).
+        trust: factories (`package.module:callable`) that may build models of this store, besides
+            those that were named on this machine (`trunkline import --factory`, `trunkline trust`).
+        threads: how many threads read at once into host memory (default: the CPUs, at most 4).
 
     A model is looked up once; use a new runtime (or `forget`) after a model was replaced in the
-    store. Calls may come from several threads, one at a time inside; but a module is shared by all
-    models of one architecture, so let the one that computes be the one that switches.
+    store. Calls may come from several threads; each is done whole before the next begins. The
+    modules and tensors that `module` and `tensors` hand out are not covered by that: they hold
+    these weights until the next switch or eviction, and must not be written to.
     """
 
     def __init__(
@@ -75,9 +80,11 @@ class Runtime:
         memory_bytes: int | None = None,
         partial: bool = True,
         threads: int | None = None,
+        trust: Iterable[str] = (),
     ) -> None:
         self.store = store
         self.partial = partial
+        self._trust = factory_names(trust)
         self._memory = open_memory(device, threads)
         self._residents = Residents(store, self._memory, memory_bytes)
         self._known: dict[str, _Known] = {}
@@ -112,17 +119,20 @@ class Runtime:
 
     def stored(self, name: str) -> StoredModel:
         """The model as the store has it (looked up once)."""
-        return self._look_up(name).model
+        with self._lock:
+            return self._look_up(name).model
 
     def prepare(self, name: str) -> None:
         """Build the skeleton and check that the weights fit it, without loading anything.
 
         Raises:
             NotInStoreError: no such model.
+            UntrustedFactoryError: its factory was not named on this machine; no code of it ran.
             ArchitectureError: it was imported without an architecture, cannot be built, or its
                 weights don't fit.
         """
-        self._look_up(name)
+        with self._lock:
+            self._look_up(name)
 
     def switch(
         self,
@@ -134,22 +144,23 @@ class Runtime:
 
         Args:
             name: the model.
-            keep: models (by name) and blocks (by digest) that must stay resident beside it.
+            keep: models (by name) and blocks (by digest) that must stay resident beside it; not
+                with whole-model loading, which keeps nothing.
             next_use: the models that come after it, in order: blocks that are needed latest leave
                 first. Without it, the least recently used leave first.
 
         Raises:
             NotInStoreError, ArchitectureError: as `prepare`.
+            InputError: `keep` with whole-model loading.
             MemoryBudgetError: the model (with what must be kept) is larger than the budget.
             CorruptBlobError, StoreError: a block cannot be read. Nothing of the model is loaded
                 then, and the models whose blocks had to go are not resident any more.
         """
-        with self._lock:
+        with self._lock, torch.inference_mode(False):  # weights are tensors like any others
             started = time.perf_counter()
             known = self._look_up(name)
             kept = self._digests(keep)
-            victims = self._victims(known, kept, next_use)
-            evicted = self._residents.evict(victims)
+            evicted = self._let_go(self._victims(known, kept, next_use))
             self._current = None
             changed = 0
 
@@ -173,13 +184,12 @@ class Runtime:
     def evict(self, digests: Iterable[str]) -> int:
         """Let blocks go, as a plan says; returns their bytes. What isn't resident doesn't count."""
         with self._lock:
-            return self._residents.evict(tuple(digests))
+            return self._let_go(tuple(digests))
 
     def clear(self) -> None:
         """Let all blocks go; their memory stays for the next ones."""
         with self._lock:
-            self._residents.evict(self.resident)
-            self._current = None
+            self._let_go(self.resident)
 
     def bring(self, digests: Iterable[str]) -> None:
         """Load blocks of models that were looked up (`prepare`), whatever is resident, without
@@ -190,14 +200,14 @@ class Runtime:
             MemoryBudgetError: they are larger than the budget.
             CorruptBlobError, StoreError: a block cannot be read.
         """
-        with self._lock:
+        with self._lock, torch.inference_mode(False):
             there = {d: b for known in self._known.values() for d, b in known.blocks.items()}
             wanted: dict[str, StoredBlock] = {}
             for digest in digests:
                 if digest not in there:
                     raise InputError(f"no model that was prepared has the block {digest}")
                 wanted[digest] = there[digest]
-            self._residents.evict(self._residents.victims("(blocks)", wanted, self.resident))
+            self._let_go(self._residents.victims("(blocks)", wanted, self.resident))
             self._residents.bring(wanted)
             self._residents.touch(wanted)
 
@@ -208,37 +218,46 @@ class Runtime:
         Raises:
             InputError: the model is not resident; `switch` to it first.
         """
-        with self._lock:
-            known = self._look_up(name)
+        with self._lock, torch.inference_mode(False):
+            known = self._ready(name)
             if not known.skeleton.holds(known.binding, self._residents):
-                if self._residents.missing(known.blocks):
-                    raise InputError(f"model {name!r} is not resident: switch to it first")
                 known.skeleton.assign(known.binding, self._residents)
             return known.skeleton.module
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
-        """The model's resident tensors by name (InputError if some are not resident)."""
-        known = self._look_up(name)
-        if self._residents.missing(known.blocks):
-            raise InputError(f"model {name!r} is not resident: switch to it first")
-        found: dict[str, torch.Tensor] = {}
-        for digest in known.blocks:
-            found.update(self._residents[digest].tensors)
-        return found
+        """The model's resident tensors by name (InputError if some are not resident).
+
+        They are views of memory that other blocks get when these leave: copy what must stay.
+        """
+        with self._lock:
+            found: dict[str, torch.Tensor] = {}
+            for digest in self._ready(name).blocks:
+                found.update(self._residents[digest].tensors)
+            return found
 
     def infer(self, name: str, batch: torch.Tensor | Mapping[str, Any]) -> Any:
         """Run a resident model on a batch: one tensor, or keyword arguments.
 
-        Returns whatever its `forward` returns, on the runtime's device.
+        Returns whatever its `forward` returns, on the runtime's device. Tensors in it that are
+        views of the weights are copied, so that they outlast the next switch.
 
         Raises:
             InputError: the model is not resident.
+            ArchitectureError: its forward changed its weights or buffers. Other models share
+                them, so the blocks changed are not resident any more.
         """
-        module = self.module(name)
-        with torch.inference_mode():
-            if isinstance(batch, Mapping):
-                return module(**{key: self._here(value) for key, value in batch.items()})
-            return module(self._here(batch))
+        with self._lock:
+            module, blocks = self.module(name), self._known[name].blocks
+            before = self._residents.version(blocks)
+            with torch.inference_mode():
+                if isinstance(batch, Mapping):
+                    result = module(**{key: self._here(value) for key, value in batch.items()})
+                else:
+                    result = module(self._here(batch))
+                result = copied(result, self._memory.shares)
+            if self._residents.version(blocks) != before:
+                self._refuse_writes(name)
+            return result
 
     def synchronize(self) -> None:
         """Wait until the device has done everything that was started."""
@@ -246,7 +265,8 @@ class Runtime:
 
     def forget(self, name: str) -> None:
         """Look a model up anew when it is next used."""
-        self._known.pop(name, None)
+        with self._lock:
+            self._known.pop(name, None)
 
     def close(self) -> None:
         """Let all blocks, threads and pinned memory go."""
@@ -267,6 +287,35 @@ class Runtime:
 
     # ---- inside ----
 
+    def _ready(self, name: str) -> _Known:
+        known = self._look_up(name)
+        if self._residents.missing(known.blocks):
+            raise InputError(f"model {name!r} is not resident: switch to it first")
+        return known
+
+    def _let_go(self, digests: Collection[str]) -> int:
+        for skeleton in self._skeletons.values():
+            skeleton.release(digests)
+        current = None if self._current is None else self._known.get(self._current)
+        if current is None or not current.blocks.keys().isdisjoint(digests):
+            self._current = None
+        return self._residents.evict(digests)
+
+    def _refuse_writes(self, name: str) -> None:
+        """Evict the blocks of a model that its forward changed, and say which tensors they are
+        (nothing if it wrote what was there already)."""
+        known = self._known[name]
+        changed = {
+            digest: names for digest in known.blocks if (names := self._residents.changed(digest))
+        }
+        if changed:
+            self._let_go(changed)
+            first = next(iter(changed.values()))[0]
+            raise ArchitectureError(
+                f"the forward of model {name!r} writes into its tensor {first!r}, which other "
+                "models may share; let it keep its state in a buffer with persistent=False"
+            )
+
     def _look_up(self, name: str) -> _Known:
         known = self._known.get(name)
         if known is None:
@@ -278,6 +327,7 @@ class Runtime:
                 )
             skeleton = self._skeletons.get(model.architecture.key)
             if skeleton is None:
+                require_trust(model.architecture, name, self._trust)
                 skeleton = Skeleton(model.architecture, self.device)
                 self._skeletons[model.architecture.key] = skeleton
             blocks = {block.digest: block for block in model.blocks}
@@ -289,6 +339,8 @@ class Runtime:
     ) -> Collection[str]:
         name = known.model.name
         if not self.partial:
+            if keep:
+                raise InputError("keep: whole-model loading keeps nothing beside the next model")
             # Whole-model loading: a change of model starts from nothing.
             victims = self.resident if self._current != name else set()
             self._residents.victims(name, known.blocks)  # does it fit at all?

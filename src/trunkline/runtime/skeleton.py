@@ -7,17 +7,18 @@ that differ from the last variant's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from trunkline.errors import ArchitectureError
-from trunkline.runtime.build import build_skeleton
-from trunkline.runtime.dtypes import kind, torch_dtype
+from trunkline.runtime.dtypes import safetensors_dtype, torch_dtype
 from trunkline.runtime.resident import ResidentBlock, Residents
-from trunkline.runtime.slots import Slot, fill_unstored, find_slots
-from trunkline.store import Architecture, StoredModel, TensorSpec
+from trunkline.runtime.slots import Slot, fill_unstored, find_slots, vacate
+from trunkline.store import Architecture, StoredModel
+from trunkline.store.building import build_skeleton
+from trunkline.store.fitting import misfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,11 @@ class Skeleton:
     def __init__(self, architecture: Architecture, device: torch.device) -> None:
         self.label = architecture.label
         self.module = build_skeleton(architecture)
-        self.slots = tuple(find_slots(self.module))
-        self._ignored = fill_unstored(self.module, self.slots, architecture, device)
+        slots = tuple(find_slots(self.module))
+        self._ignored = fill_unstored(self.module, slots, architecture, device)
+        self.slots = vacate(slots)
         self._holds: list[tuple[ResidentBlock, str] | None] = [None] * len(self.slots)
+        self._fed_by: dict[str, set[int]] = {}  # digest -> positions of the slots that hold it
         self.module.eval()
         self.module.requires_grad_(False)
 
@@ -60,7 +63,10 @@ class Skeleton:
                     f"model {model.name!r} has no tensor {slot.name!r}, which {self.label} needs"
                 )
             digest, spec = stored[source]
-            self._check(model.name, slot, spec)
+            needed = safetensors_dtype(slot.empty.dtype), tuple(slot.empty.shape)
+            if problem := misfit(source, spec.dtype, spec.shape, needed, self.label):
+                raise ArchitectureError(f"model {model.name!r}: {problem}")
+            torch_dtype(spec.dtype)  # an older PyTorch may lack it: told before any load
             feeds.append((position, digest, source))
         known = {name for slot in self.slots for name in (slot.name, *slot.names)} | self._ignored
         for name in stored:
@@ -78,10 +84,20 @@ class Skeleton:
             block = residents[digest]
             holds = self._holds[position]
             if holds is None or holds[0] is not block or holds[1] != name:
+                if holds is not None:
+                    self._fed_by[holds[0].block.digest].discard(position)
                 self.slots[position].assign(block, name)
                 self._holds[position] = (block, name)
+                self._fed_by.setdefault(digest, set()).add(position)
                 changed += 1
         return changed
+
+    def release(self, digests: Collection[str]) -> None:
+        """Take blocks out of the slots that hold them, since they are leaving memory."""
+        for digest in digests:
+            for position in self._fed_by.pop(digest, ()):
+                self.slots[position].release()
+                self._holds[position] = None
 
     def holds(self, binding: Binding, residents: Residents) -> bool:
         """Whether the slots point at exactly these tensors, all of them resident."""
@@ -92,18 +108,6 @@ class Skeleton:
             if holds[0] is not residents[digest] or holds[1] != name:
                 return False
         return True
-
-    def _check(self, model: str, slot: Slot, spec: TensorSpec) -> None:
-        if spec.shape != tuple(slot.tensor.shape):
-            raise ArchitectureError(
-                f"model {model!r}: tensor {spec.name!r} has the shape {list(spec.shape)}, "
-                f"{self.label} needs {list(slot.tensor.shape)}"
-            )
-        if kind(torch_dtype(spec.dtype)) != kind(slot.tensor.dtype):
-            raise ArchitectureError(
-                f"model {model!r}: tensor {spec.name!r} is {spec.dtype}, {self.label} needs "
-                f"{slot.tensor.dtype}"
-            )
 
 
 def _source(slot: Slot, stored: Mapping[str, object], tied: Mapping[str, str]) -> str | None:

@@ -5,18 +5,19 @@ Importing this package loads neither torch nor safetensors.
 
 from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.factory import open_factory
-from trunkline.store.model import StoredBlock, StoredModel, TensorSpec
+from trunkline.store.model import StoredBlock, StoredModel, TensorSpec, library_of
 from trunkline.store.paths import open_path
-from trunkline.store.reports import BlobProblem, GcReport, ImportReport, VerifyReport
+from trunkline.store.reports import GcReport, ImportReport, Inventory, Problem, VerifyReport
 from trunkline.store.sources import Source, SourceTensor, Tensors
 from trunkline.store.store import Store
 
 __all__ = [
     "Architecture",
-    "BlobProblem",
     "GcReport",
     "ImportReport",
     "InputSpec",
+    "Inventory",
+    "Problem",
     "Source",
     "SourceTensor",
     "Store",
@@ -25,6 +26,7 @@ __all__ = [
     "TensorSpec",
     "Tensors",
     "VerifyReport",
+    "library_of",
     "open_factory",
     "open_path",
 ]

@@ -8,13 +8,14 @@ from trunkline.errors import StoreError
 from trunkline.store import manifest as packing
 from trunkline.store.blocks import MAX_BLOCKS, BlockDraft, group
 from trunkline.store.catalog import Catalog, ref_name
-from trunkline.store.digests import digest_of
+from trunkline.store.digests import digest_of, is_digest
 from trunkline.store.importing import BlockWriter, Imported, Progress
 from trunkline.store.layout import Layout
 from trunkline.store.manifest import Details, Layer, Manifest
 from trunkline.store.model import StoredBlock
 from trunkline.store.reports import ImportReport
 from trunkline.store.sources import Source, check_tied
+from trunkline.units import shorten
 
 _LAYER_BYTES = 640
 """At most this many bytes of manifest per block, besides its id."""
@@ -36,7 +37,7 @@ def add(
     started = time.perf_counter()
     check_tied(source.tied, [tensor.name for tensor in source.tensors], name)
     drafts = draft(source)
-    there = catalog.entries().get(name)
+    there = catalog.index().models.get(name)
     # A name that is taken is first compared, so that a refusal leaves nothing behind.
     write = there is None or replace
     blocks = BlockWriter(layout, write, progress).run(drafts)
@@ -109,20 +110,24 @@ def _publish(
     }
     with layout.index_lock():
         entries = layout.read_index()
-        before = next((one.get("digest") for one in entries if ref_name(one) == name), digest)
-        if before != digest and not replace:
+        before = [one.get("digest") for one in entries if ref_name(one) == name]
+        other = any(is_digest(one) and one != digest for one in before)
+        if other and not replace:
             raise _taken(name, layout)  # by another import, in the meantime
         layout.write_index([*(one for one in entries if ref_name(one) != name), entry])
-    return bool(before != digest)
+    return other
 
 
 def _shared(catalog: Catalog, name: str, blocks: list[Imported]) -> dict[str, int]:
     sizes = {one.block.digest: one.block.bytes for one in blocks}
     shared = {}
-    for other, entry in catalog.entries().items():
+    for other, entry in catalog.index().models.items():
         if other == name:
             continue
-        held = {layer.digest for layer in catalog.manifest(entry).blocks}
+        try:
+            held = {layer.digest for layer in catalog.manifest(entry).blocks}
+        except StoreError:  # damaged: not this import's concern
+            continue
         if count := sum(size for digest, size in sizes.items() if digest in held):
             shared[other] = count
     return shared
@@ -130,6 +135,6 @@ def _shared(catalog: Catalog, name: str, blocks: list[Imported]) -> dict[str, in
 
 def _taken(name: str, layout: Layout) -> StoreError:
     return StoreError(
-        f"another model is called {name!r} in the store at {layout.path}; remove it, allow it "
-        "to be replaced (--replace), or choose another name"
+        f"another model is called {shorten(name)!r} in the store at {layout.path}; remove it, "
+        "allow it to be replaced (--replace), or choose another name"
     )

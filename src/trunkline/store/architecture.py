@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from trunkline.errors import InputError, StoreError
-from trunkline.store.dtypes import from_torch_name
+from trunkline.store.dtypes import ITEM_BYTES, from_torch_name
+from trunkline.units import shorten
 
 _FACTORY: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+MAX_LABEL: Final = 200
+MAX_DEPTH: Final = 100
+"""Arguments and configs from a store are nested no deeper."""
 
 _NOT_BUILT_FROM: Final = frozenset({"_name_or_path", "transformers_version", "_commit_hash"})
 """Fields of a `config.json` that say where it came from and not what is built."""
@@ -55,8 +61,11 @@ class Architecture:
         """A short text for people: the factory and its arguments, or the class."""
         if self.kind == "factory":
             arguments = ", ".join(f"{key}={value!r}" for key, value in self.kwargs.items())
-            return f"{self.factory}({arguments})"
-        return self.class_name or str((self.config or {}).get("model_type", "huggingface"))
+            text = f"{self.factory}({arguments})"
+        else:
+            text = self.class_name or str((self.config or {}).get("model_type", "huggingface"))
+        text = shorten(text, MAX_LABEL)
+        return text if text.isprintable() else repr(text)[1:-1]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -69,9 +78,14 @@ class Architecture:
         """Read the JSON form; `where` names it in messages (StoreError if it is wrong)."""
         match document:
             case {"kind": "factory", "factory": str(factory), "kwargs": dict(kwargs)}:
-                check_factory_name(factory)
+                try:
+                    check_factory_name(factory)
+                except InputError as error:
+                    raise StoreError(f"{where}: {error}") from None
+                _refuse_depth(kwargs, where)
                 return cls("factory", factory=factory, kwargs=kwargs)
             case {"kind": "huggingface", "class": str() | None as name, "config": dict(config)}:
+                _refuse_depth(config, where)
                 return cls("huggingface", config=config, class_name=name)
         raise StoreError(f"{where}: the architecture is neither a factory nor a huggingface one")
 
@@ -94,7 +108,7 @@ class InputSpec:
         if any(size < 0 for size in self.shape):
             raise InputError(f"input shape {list(self.shape)}: a dimension is negative")
         if from_torch_name(self.dtype) is None:
-            raise InputError(f"input type {self.dtype!r} is none that PyTorch has")
+            raise InputError(f"input type {shorten(self.dtype)!r} is none that PyTorch has")
         if self.high is not None and self.high < 1:
             raise InputError(f"input bound {self.high}: must be at least 1")
 
@@ -112,10 +126,22 @@ class InputSpec:
             bound = int(high) if high else None
         except ValueError:
             raise InputError(
-                f"input {text!r}: expected sizes and a type, as in 3,32,32:float32 or "
+                f"input {shorten(text)!r}: expected sizes and a type, as in 3,32,32:float32 or "
                 "128:int64:30522 (with the exclusive upper bound of the values)"
             ) from None
         return cls(shape, dtype or "float32", bound)
+
+    def __str__(self) -> str:
+        """The text that `parse` reads."""
+        sizes = ",".join(map(str, self.shape))
+        return f"{sizes}:{self.dtype}" + ("" if self.high is None else f":{self.high}")
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one input."""
+        dtype = from_torch_name(self.dtype)
+        assert dtype is not None  # checked above
+        return math.prod(self.shape) * ITEM_BYTES[dtype]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -144,6 +170,21 @@ def check_factory_name(factory: str) -> None:
     """Refuse what is not `package.module:callable` (InputError)."""
     if not _FACTORY.fullmatch(factory):
         raise InputError(
-            f"factory {factory!r} must read package.module:callable, "
+            f"factory {shorten(factory)!r} must read package.module:callable, "
             "as in torchvision.models:resnet18"
         )
+
+
+def _refuse_depth(document: Any, where: str) -> None:
+    """StoreError where JSON is nested so deep that Python could not write it again."""
+    level, depth = [document], 0
+    while level:
+        if depth > MAX_DEPTH:
+            raise StoreError(f"{where}: the architecture is nested more than {MAX_DEPTH} deep")
+        level = [
+            part
+            for one in level
+            if isinstance(one, (dict, list))
+            for part in (one.values() if isinstance(one, dict) else one)
+        ]
+        depth += 1

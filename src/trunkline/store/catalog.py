@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from trunkline.errors import NotInStoreError, StoreError
@@ -13,9 +14,25 @@ from trunkline.store.layout import Layout
 from trunkline.store.manifest import Details, Layer, Manifest
 from trunkline.store.model import StoredBlock, StoredModel
 from trunkline.store.reading import read_header
+from trunkline.units import shorten
 
 _REFERENCES: Final = ("config", "subject", "layers", "manifests", "blobs")
 _DOCUMENT: Final = re.compile(r"\b(manifest|index|list)\.v[0-9]+\+json$")
+
+
+@dataclass(frozen=True)
+class Index:
+    """What index.json says of models; other tools' artifacts are left out.
+
+    Attributes:
+        models: name -> manifest.
+        damaged: names whose entry cannot be used -> why.
+        problems: everything that is wrong with the index, each with its place.
+    """
+
+    models: Mapping[str, Layer]
+    damaged: Mapping[str, StoreError]
+    problems: Sequence[str]
 
 
 class Catalog:
@@ -26,27 +43,54 @@ class Catalog:
         self._manifests: dict[str, Manifest] = {}
         self._headers: dict[str, Header] = {}
 
-    def entries(self) -> dict[str, Layer]:
-        """Name -> manifest of every model in the index (StoreError if the index is corrupt)."""
-        entries = {}
+    def index(self) -> Index:
+        """The models in the index (StoreError: it cannot be read at all)."""
+        models: dict[str, Layer] = {}
+        damaged: dict[str, StoreError] = {}
+        problems: list[str] = []
         for i, entry in enumerate(self._layout.read_index()):
             name = ref_name(entry)
-            kind = entry.get("artifactType", packing.ARTIFACT_TYPE)
-            if name is None or kind != packing.ARTIFACT_TYPE:
-                continue  # another tool's artifact: not ours to judge
             where = f"{self._layout.index_path}: manifests[{i}]"
-            entries[name] = packing.read_layer(entry, where)[1]
-        return entries
+            try:
+                layer = packing.read_layer(entry, where)[1]
+            except StoreError as error:
+                problems.append(str(error))
+                if name is not None:
+                    damaged[name] = error
+                continue
+            if name is None or not self._is_model(entry, layer):
+                continue  # another tool's artifact: not ours to judge
+            if name in models:
+                problems.append(f"{where}: {shorten(name)!r} is there twice; the last one counts")
+            models[name] = layer
+        return Index(models, damaged, problems)
+
+    def _is_model(self, entry: Mapping[str, Any], layer: Layer) -> bool:
+        kind = entry.get("artifactType")
+        if kind is None:  # a tool may have left it out; the manifest says it, too
+            try:
+                kind = self.document(layer).get("artifactType")
+            except StoreError:
+                return True  # so that the damage is told
+        return bool(kind == packing.ARTIFACT_TYPE)
 
     def entry(self, name: str) -> Layer:
-        """The manifest of one model (NotInStoreError, naming some that are there)."""
-        entries = self.entries()
-        if name not in entries:
-            known = ", ".join(sorted(entries)[:8]) or "none yet"
-            raise NotInStoreError(
-                f"no model {name!r} in the store at {self._layout.path} (there: {known})"
-            )
-        return entries[name]
+        """The manifest of one model.
+
+        Raises:
+            NotInStoreError: no such model; names some that are there.
+            StoreError: its entry in the index cannot be used.
+        """
+        index = self.index()
+        if name in index.models:
+            return index.models[name]
+        if name in index.damaged:
+            raise index.damaged[name]
+        known = ", ".join(shorten(repr(one), 40) for one in sorted(index.models)[:8])
+        raise NotInStoreError(
+            f"no model {shorten(name)!r} in the store at {self._layout.path} "
+            f"(there: {known or 'none yet'})"
+        )
 
     def manifest(self, entry: Layer) -> Manifest:
         """The manifest an entry names.
@@ -63,11 +107,21 @@ class Catalog:
         return self._manifests[entry.digest]
 
     def model(self, name: str) -> StoredModel:
-        """A model with all it says about itself (errors as in `manifest`)."""
+        """A model with all it says about itself (errors as in `entry` and `manifest`)."""
         entry = self.entry(name)
+        try:
+            return self._model(name, entry)
+        except StoreError as error:
+            raise type(error)(
+                f"model {shorten(name)!r} is damaged: {error}; `trunkline verify` tells how to "
+                "mend it"
+            ) from None
+
+    def _model(self, name: str, entry: Layer) -> StoredModel:
         manifest = self.manifest(entry)
         details = self.details(manifest)
         blocks = tuple(self._block(layer) for layer in manifest.blocks)
+        _refuse_twins(blocks)
         return StoredModel(
             name,
             blocks,
@@ -93,14 +147,13 @@ class Catalog:
         )
 
     def document(self, layer: Layer) -> dict[str, Any]:
-        """A JSON blob, its length checked."""
-        self._layout.open_blob(layer.digest, layer.size).close()
-        return self._layout.read_json(self._layout.blob_path(layer.digest))
+        """A JSON blob, its length and its content checked."""
+        return self._layout.read_json_blob(layer.digest, layer.size)
 
     def is_whole(self, entry: Layer) -> bool:
         """Whether a manifest and every blob it names are there with their lengths."""
         try:
-            layers = self.manifest(entry).layers
+            layers = (entry, *self.manifest(entry).layers)
         except StoreError:
             return False
         return all(self._layout.has(layer.digest, layer.size) for layer in layers)
@@ -112,21 +165,20 @@ class Catalog:
             StoreError: a document on the way is missing or corrupt, so that nobody can tell.
         """
         found: set[str] = set()
-        for i, entry in enumerate(self._layout.read_index()):
-            self._reach(entry, f"{self._layout.index_path}: manifests[{i}]", found)
+        read: set[str] = set()
+        path = str(self._layout.index_path)
+        ahead: list[tuple[Mapping[str, Any], str]] = [
+            (entry, f"{path}: manifests[{i}]") for i, entry in enumerate(self._layout.read_index())
+        ]
+        while ahead:  # documents may name documents, however deep
+            entry, where = ahead.pop()
+            media_type, layer = packing.read_layer(entry, where)
+            found.add(layer.digest)
+            if _DOCUMENT.search(media_type) and layer.digest not in read:
+                read.add(layer.digest)
+                path = str(self._layout.blob_path(layer.digest))
+                ahead += [(part, path) for part in _descriptors(self.document(layer))]
         return found
-
-    def _reach(self, entry: Mapping[str, Any], where: str, found: set[str]) -> None:
-        media_type, layer = packing.read_layer(entry, where)
-        if layer.digest in found:
-            return
-        found.add(layer.digest)
-        if not _DOCUMENT.search(media_type):
-            return
-        document = self.document(layer)
-        path = str(self._layout.blob_path(layer.digest))
-        for part in _descriptors(document):
-            self._reach(part, path, found)
 
     def _block(self, layer: Layer) -> StoredBlock:
         header = self._headers.get(layer.digest)
@@ -148,6 +200,19 @@ def ref_name(entry: Mapping[str, Any]) -> str | None:
     annotations = entry.get("annotations")
     name = annotations.get(packing.REF_NAME) if isinstance(annotations, dict) else None
     return name if isinstance(name, str) else None
+
+
+def _refuse_twins(blocks: Sequence[StoredBlock]) -> None:
+    """StoreError if a tensor stands in two blocks: nobody could tell which one counts."""
+    owners: dict[str, str] = {}
+    for block in blocks:
+        for tensor in block.tensors:
+            if tensor.name in owners:
+                raise StoreError(
+                    f"the blocks {shorten(owners[tensor.name])!r} and {shorten(block.id)!r} both "
+                    f"hold a tensor {shorten(tensor.name)!r}"
+                )
+            owners[tensor.name] = block.id
 
 
 def _descriptors(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from trunkline.errors import ArchitectureError
 from trunkline.store.architecture import Architecture, InputSpec
+from trunkline.store.building import build_skeleton, check_kwargs
 from trunkline.store.fitting import fit, ordered, spread_ties
 from trunkline.store.paths import open_weights
-from trunkline.store.skeleton import build, check_kwargs, examine, forward_order
+from trunkline.store.skeleton import examine, forward_order
 from trunkline.store.sources import Source
 
 
@@ -34,7 +35,7 @@ def open_factory(
     """
     plain = check_kwargs(kwargs or {}, factory)
     architecture = Architecture("factory", factory=factory, kwargs=plain)
-    module = build(factory, plain)
+    module = build_skeleton(architecture)
     skeleton = examine(module, architecture.label)
     order, notes = list(skeleton.tensors), []
     if given is not None:

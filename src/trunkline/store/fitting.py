@@ -9,6 +9,7 @@ from trunkline.store.dtypes import kind
 from trunkline.store.importing import PIECE_BYTES
 from trunkline.store.skeleton import Skeleton
 from trunkline.store.sources import Source, SourceTensor
+from trunkline.units import shorten
 
 
 def fit(source: Source, skeleton: Skeleton, what: str) -> tuple[list[SourceTensor], dict[str, str]]:
@@ -39,7 +40,8 @@ def fit(source: Source, skeleton: Skeleton, what: str) -> tuple[list[SourceTenso
     for dropped, kept in tied.items():
         if skeleton.tensors[dropped][1] != skeleton.tensors[kept][1]:
             raise ArchitectureError(
-                f"{what}: the weights tie {dropped!r} to {kept!r}, which has another shape"
+                f"{what}: the weights tie {shorten(dropped)!r} to {shorten(kept)!r}, which has "
+                "another shape"
             )
     _refuse(
         [name for name in skeleton.tensors if name not in given and name not in tied],
@@ -54,17 +56,26 @@ def check_shapes(tensors: Iterable[SourceTensor], skeleton: Skeleton, what: str)
     for tensor in tensors:
         if tensor.name not in skeleton.tensors:
             continue
-        dtype, shape = skeleton.tensors[tensor.name]
-        if tensor.shape != shape:
-            raise ArchitectureError(
-                f"{what}: tensor {tensor.name!r} must have the shape {list(shape)}, "
-                f"the weights have {list(tensor.shape)}"
-            )
-        if kind(tensor.dtype) != kind(dtype):
-            raise ArchitectureError(
-                f"{what}: tensor {tensor.name!r} must be of kind {kind(dtype)} ({dtype}), "
-                f"the weights have {tensor.dtype}"
-            )
+        needed = skeleton.tensors[tensor.name]
+        if problem := misfit(tensor.name, tensor.dtype, tensor.shape, needed, what):
+            raise ArchitectureError(problem)
+
+
+def misfit(
+    name: str, dtype: str, shape: tuple[int, ...], needed: tuple[str, tuple[int, ...]], what: str
+) -> str | None:
+    """Why a tensor of this type and shape cannot stand where `what` needs another, as a sentence.
+
+    None if it can: the shape is equal, and so is the kind of the elements; their width may differ.
+    """
+    needed_dtype, needed_shape = needed
+    if shape != needed_shape:
+        has, needs = f"has the shape {list(shape)}", f"{list(needed_shape)}"
+    elif kind(dtype) != kind(needed_dtype):
+        has, needs = f"is {dtype}", f"{needed_dtype} or another type of kind {kind(needed_dtype)}"
+    else:
+        return None
+    return f"tensor {shorten(name)!r} {has}, {what} needs {needs}"
 
 
 def ordered(tensors: Sequence[SourceTensor], order: Iterable[str]) -> tuple[SourceTensor, ...]:
@@ -88,11 +99,12 @@ def _check_equal(one: SourceTensor, other: SourceTensor, what: str) -> None:
         same = same and left == right
     if not same:
         raise ArchitectureError(
-            f"{what} ties {one.name!r} to {other.name!r}, but the weights hold different ones"
+            f"{what} ties {shorten(one.name)!r} to {shorten(other.name)!r}, but the weights hold "
+            "different ones"
         )
 
 
 def _refuse(names: Sequence[str], before: str, after: str) -> None:
     if names:
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        raise ArchitectureError(f"{before} {names[0]!r}, {after}{more}")
+        raise ArchitectureError(f"{before} {shorten(names[0])!r}, {after}{more}")

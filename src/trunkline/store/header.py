@@ -22,6 +22,7 @@ from typing import Any, Final, NoReturn
 from trunkline.errors import WeightsFormatError
 from trunkline.store.dtypes import ITEM_BYTES, SUB_BYTE
 from trunkline.store.model import TensorSpec
+from trunkline.units import shorten
 
 MAX_HEADER_BYTES: Final = 100_000_000
 MAX_TENSORS: Final = 1_000_000
@@ -131,10 +132,12 @@ def check_tensor_name(name: str, where: str) -> None:
     try:
         length = len(name.encode("utf-8"))
     except UnicodeEncodeError:
-        raise WeightsFormatError(f"{where}: the name {name!r} is not valid Unicode text") from None
+        raise WeightsFormatError(
+            f"{where}: the name {shorten(name)!r} is not valid Unicode text"
+        ) from None
     if length > MAX_NAME_BYTES:
         raise WeightsFormatError(
-            f"{where}: tensor name {name[:40]!r}... has {length} bytes, limit {MAX_NAME_BYTES}"
+            f"{where}: tensor name {shorten(name)!r} has {length} bytes, limit {MAX_NAME_BYTES}"
         )
     if name == METADATA_KEY:
         raise WeightsFormatError(f"{where}: no tensor may be called {METADATA_KEY!r}")
@@ -163,7 +166,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key {key!r} stands there twice")
+                raise ValueError(f"the key {shorten(key)!r} stands there twice")
             seen.add(key)
     return result
 
@@ -185,12 +188,12 @@ def _metadata(value: Any, where: str) -> dict[str, str]:
         raise WeightsFormatError(f"{where}: __metadata__ is no object")
     for key, text in value.items():
         if not isinstance(text, str):
-            raise WeightsFormatError(f"{where}: __metadata__[{key!r}] is no string")
+            raise WeightsFormatError(f"{where}: __metadata__[{shorten(key)!r}] is no string")
         try:
             (key + text).encode("utf-8")
         except UnicodeEncodeError:
             raise WeightsFormatError(
-                f"{where}: __metadata__[{key!r}] is not valid Unicode text"
+                f"{where}: __metadata__[{shorten(key)!r}] is not valid Unicode text"
             ) from None
     return value
 
@@ -199,29 +202,27 @@ def _tensor(name: str, entry: Any, data_bytes: int, where: str) -> TensorSpec:
     check_tensor_name(name, where)
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise WeightsFormatError(
-            f"{where}: tensor {name!r} must have exactly the fields dtype, shape, data_offsets"
+            f"{_place(where, name)} must have exactly the fields dtype, shape, data_offsets"
         )
     dtype, offsets = entry["dtype"], entry["data_offsets"]
     shape = _naturals(entry["shape"])
     if shape is None:
         raise WeightsFormatError(
-            f"{where}: tensor {name!r}: shape is no list of whole numbers from 0 to 2^63 - 1"
+            f"{_place(where, name)}: shape is no list of whole numbers from 0 to 2^63 - 1"
         )
     span = _naturals(offsets)
     if span is None or len(span) != 2:
-        raise WeightsFormatError(
-            f"{where}: tensor {name!r}: data_offsets is no pair of whole numbers"
-        )
+        raise WeightsFormatError(f"{_place(where, name)}: data_offsets is no pair of whole numbers")
     begin, end = span
     if not begin <= end <= data_bytes:
         raise WeightsFormatError(
-            f"{where}: tensor {name!r}: offsets {begin}..{end} do not lie within the "
+            f"{_place(where, name)}: offsets {begin}..{end} do not lie within the "
             f"{data_bytes} bytes of data (a truncated file, or a wrong header)"
         )
     expected = tensor_bytes(name, dtype, shape, where)
     if end - begin != expected:
         raise WeightsFormatError(
-            f"{where}: tensor {name!r}: {dtype} of shape {list(shape)} takes {expected} bytes, "
+            f"{_place(where, name)}: {dtype} of shape {_sizes(shape)} takes {expected} bytes, "
             f"its offsets {begin}..{end} hold {end - begin}"
         )
     return TensorSpec(name, dtype, shape, begin, end)
@@ -235,18 +236,28 @@ def tensor_bytes(name: str, dtype: Any, shape: tuple[int, ...], where: str) -> i
     """
     if dtype in SUB_BYTE if isinstance(dtype, str) else False:
         raise WeightsFormatError(
-            f"{where}: tensor {name!r} has the type {dtype}, less than a byte per element; "
+            f"{_place(where, name)} has the type {dtype}, less than a byte per element; "
             "a store holds whole-byte types only (repack it as U8)"
         )
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise WeightsFormatError(
-            f"{where}: tensor {name!r} has the unknown type {dtype!r} "
+            f"{_place(where, name)} has the unknown type {dtype!r:.80} "
             f"(known: {', '.join(ITEM_BYTES)})"
         )
     count = element_count(shape)
     if count is None or count * ITEM_BYTES[dtype] > MAX_ELEMENTS:
-        raise WeightsFormatError(f"{where}: tensor {name!r}: shape {list(shape)} overflows")
+        raise WeightsFormatError(
+            f"{_place(where, name)}: shape {shorten(str(list(shape)))} overflows"
+        )
     return count * ITEM_BYTES[dtype]
+
+
+def _place(where: str, name: str) -> str:
+    return f"{where}: tensor {shorten(name)!r}"
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return shorten(str(list(shape)))
 
 
 def _naturals(value: Any) -> tuple[int, ...] | None:
@@ -263,14 +274,14 @@ def _check_cover(tensors: list[TensorSpec], data_bytes: int, where: str) -> None
         if tensor.begin > reached:
             raise WeightsFormatError(
                 f"{where}: bytes {reached}..{tensor.begin} of the data, between {last} and "
-                f"{tensor.name!r}, belong to no tensor"
+                f"{shorten(tensor.name)!r}, belong to no tensor"
             )
         if tensor.begin < reached:
             raise WeightsFormatError(
-                f"{where}: tensor {tensor.name!r} begins at {tensor.begin}, inside {last} "
+                f"{where}: tensor {shorten(tensor.name)!r} begins at {tensor.begin}, inside {last} "
                 f"(which ends at {reached})"
             )
-        reached, last = tensor.end, repr(tensor.name)
+        reached, last = tensor.end, repr(shorten(tensor.name))
     if reached != data_bytes:
         raise WeightsFormatError(
             f"{where}: the last {data_bytes - reached} bytes of the file belong to no tensor"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from trunkline.errors import ArchitectureError
 from trunkline.store.architecture import Architecture, InputSpec
+from trunkline.store.building import build_skeleton
 from trunkline.store.fitting import check_shapes, ordered, spread_ties
 from trunkline.store.paths import open_weights
 from trunkline.store.shards import read_object, read_small
-from trunkline.store.skeleton import Skeleton, examine, import_torch
+from trunkline.store.skeleton import Skeleton, examine
 from trunkline.store.sources import Source
+from trunkline.units import count, shorten
 
 KEPT_FILES: Final = (
     "config.json",
@@ -70,7 +70,7 @@ def _with_skeleton(source: Source, architecture: Architecture, where: str) -> So
     if isinstance(skeleton, str):
         note = f"shapes were not compared with the architecture: {skeleton}"
         return replace(source, notes=(*source.notes, note))
-    what = f"{architecture.class_name} of {where}"
+    what = f"{architecture.label} of {where}"
     check_shapes(source.tensors, skeleton, what)
     given = {tensor.name for tensor in source.tensors}
     tied = {dropped: kept for dropped, kept in source.tied.items() if dropped not in given}
@@ -81,10 +81,10 @@ def _with_skeleton(source: Source, architecture: Architecture, where: str) -> So
     missing = [name for name in skeleton.tensors if name not in given and name not in tied]
     unexpected = [name for name in given if name not in skeleton.tensors]
     notes = [
-        f"{len(names)} tensors {text}, the first {min(names)!r}"
+        f"{text}: {count(len(names), 'tensor')}, the first {shorten(min(names))!r}"
         for names, text in (
-            (missing, f"of {architecture.class_name} are not among the weights"),
-            (unexpected, f"are not part of {architecture.class_name}"),
+            (missing, f"of {architecture.label}, but not among the weights"),
+            (unexpected, f"among the weights, but no part of {architecture.label}"),
         )
         if names
     ]
@@ -98,24 +98,11 @@ def _with_skeleton(source: Source, architecture: Architecture, where: str) -> So
 
 def _skeleton(architecture: Architecture) -> Skeleton | str:
     """What the class would hold, or the reason why that is not known."""
-    config = dict(architecture.config or {})
-    name = architecture.class_name
-    if name is None:
+    if architecture.class_name is None:
         return "config.json names no class in 'architectures'"
-    if "quantization_config" in config:
+    if "quantization_config" in (architecture.config or {}):
         return "the weights are quantised"
-    if not (importlib.util.find_spec("transformers") and importlib.util.find_spec("torch")):
-        return "transformers is not installed"
-    transformers: Any = importlib.import_module("transformers")
-    class_: Any = getattr(transformers, name, None)
-    config_class = getattr(class_, "config_class", None)
-    if config_class is None:
-        return f"transformers {transformers.__version__} has no class {name}"
-    torch = import_torch()
     try:
-        with torch.device("meta"):
-            module = class_(config_class.from_dict(config))
-            module.tie_weights()
-        return examine(module, name)
-    except Exception as error:  # classes raise what they like about a config that is not theirs
-        return f"{name} cannot be built on the meta device ({type(error).__name__}: {error})"
+        return examine(build_skeleton(architecture), architecture.label)
+    except ArchitectureError as error:
+        return str(error)

@@ -14,6 +14,7 @@ from trunkline.errors import StoreError
 from trunkline.store.blocks import BlockDraft
 from trunkline.store.layout import Layout
 from trunkline.store.model import StoredBlock
+from trunkline.units import shorten
 
 BUFFER_BYTES: Final = 64 * 2**20
 """A block up to this size is read once, into memory; a larger one in pieces, twice if it is new."""
@@ -111,7 +112,9 @@ class BlockWriter:
                 hasher.update(piece)
                 yield piece
             if "sha256:" + hasher.hexdigest() != digest:  # raised before the file gets its name
-                raise StoreError(f"the source of block {draft.id!r} changed while it was read")
+                raise StoreError(
+                    f"the source of block {shorten(draft.id)!r} changed while it was read"
+                )
 
         self._layout.write_blob(digest, pieces())
 

@@ -23,6 +23,7 @@ from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.digests import check_digest, digest_of
 from trunkline.store.dtypes import ITEM_BYTES, precision
 from trunkline.store.model import StoredBlock
+from trunkline.units import shorten
 
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 ARTIFACT_TYPE: Final = "application/vnd.cncf.model.manifest.v1+json"
@@ -218,7 +219,7 @@ def read_layer(entry: Any, where: str) -> tuple[str, Layer]:
     path = notes.get(FILEPATH) or notes.get(TITLE) or ""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
-        raise StoreError(f"{where}: file path {path!r} is absolute or leaves its folder")
+        raise StoreError(f"{where}: file path {shorten(path)!r} is absolute or leaves its folder")
     block = notes.get(BLOCK_ID) or path or None
     if media_type == WEIGHT_TYPE and block is None:
         raise StoreError(f"{where}: neither a block id nor a file path")

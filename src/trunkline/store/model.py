@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from trunkline.library import Model, ModelLibrary
 from trunkline.store.architecture import Architecture, InputSpec
 
 
@@ -41,7 +42,8 @@ class StoredBlock:
         digest: `sha256:<64 hex>` of the blob.
         bytes: payload, the sum of the tensors' bytes.
         size: the blob's file size in bytes (header and payload).
-        data_start: where in the blob the payload begins, a multiple of 64.
+        data_start: where in the blob the payload begins: in blocks that a store wrote, a multiple
+            of 64.
         tensors: the tensors, in the order of their offsets.
     """
 
@@ -78,3 +80,13 @@ class StoredModel:
     tied: Mapping[str, str] = field(default_factory=dict, hash=False)
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     files: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+def library_of(models: Iterable[StoredModel]) -> ModelLibrary:
+    """Who shares what: blocks named by their digests and sized by their payload."""
+    sizes: dict[str, float] = {}
+    held = []
+    for model in models:
+        sizes.update({block.digest: float(block.bytes) for block in model.blocks})
+        held.append(Model(model.name, tuple(block.digest for block in model.blocks)))
+    return ModelLibrary(sizes, held)

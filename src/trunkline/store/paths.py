@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from trunkline.errors import StoreError, WeightsFormatError
 from trunkline.store.architecture import InputSpec
 from trunkline.store.reading import refuse_pickle
 from trunkline.store.shards import INDEX_SUFFIX, open_shards
 from trunkline.store.sources import Source, open_safetensors
+
+CONFIG: Final = "config.json"
 
 
 def open_path(path: Path, given: InputSpec | None = None) -> Source:
@@ -20,7 +23,7 @@ def open_path(path: Path, given: InputSpec | None = None) -> Source:
         ArchitectureError: weights that don't fit the `config.json` beside them.
         StoreError: nothing is there, or it cannot be read.
     """
-    if path.is_dir() and (path / "config.json").exists():
+    if path.is_dir() and (path / CONFIG).exists():
         from trunkline.store.huggingface import open_folder
 
         return open_folder(path, given)
@@ -40,6 +43,9 @@ def open_weights(path: Path) -> Source:
         return open_shards(path)
     if not path.exists():
         raise StoreError(f"there is no file or folder {path}")
+    if path.suffix == ".json":
+        where = f"; import the folder it lies in, {path.parent}" if path.name == CONFIG else ""
+        raise WeightsFormatError(f"{path} is a JSON file and holds no weights{where}")
     return open_safetensors(path)
 
 

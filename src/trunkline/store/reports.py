@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from trunkline.errors import StoreError
+from trunkline.store.model import StoredModel
+
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
@@ -46,22 +49,46 @@ class GcReport:
 
 
 @dataclass(frozen=True, slots=True)
-class BlobProblem:
-    """A blob that is not what it should be, and the models that it breaks (none: unreferenced)."""
+class Problem:
+    """Something in a store that is not what it should be.
 
-    digest: str
+    Attributes:
+        place: a blob's digest, or `index.json`.
+        problem: what is wrong there.
+        models: the models that it breaks (none: no model needs the blob).
+        wrong: a blob is there, and its content is not that of its digest.
+    """
+
+    place: str
     problem: str
     models: tuple[str, ...]
+    wrong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a store holds: models that can be read, and names of others with the reason."""
+
+    models: tuple[StoredModel, ...]
+    damaged: Mapping[str, StoreError] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What a verification read and found; `ok` when it found nothing wrong."""
+    """What a verification did; `ok` when it found nothing wrong.
+
+    Attributes:
+        blobs, bytes: what was read.
+        problems: what is wrong; blobs that are in quarantine now are still among them.
+        seconds: how long it took.
+        quarantined: the digests of the blobs that were moved away.
+    """
 
     blobs: int
     bytes: int
-    problems: tuple[BlobProblem, ...]
+    problems: tuple[Problem, ...]
     seconds: float
+    quarantined: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -11,6 +11,7 @@ from trunkline.errors import StoreError, WeightsFormatError
 from trunkline.store.order import natural_key
 from trunkline.store.reading import FileReader, refuse_pickle
 from trunkline.store.sources import Source, SourceTensor, open_safetensors
+from trunkline.units import count, shorten
 
 INDEX_SUFFIX: Final = ".safetensors.index.json"
 MAX_SHARDS: Final = 10_000
@@ -47,7 +48,10 @@ def open_shards(index_path: Path) -> Source:
         opened = stack.pop_all()
     tensors.sort(key=lambda tensor: natural_key(tensor.name))
     notes = (
-        (f"{len(ignored)} tensors that the index does not name were left out: {ignored[0]!r}",)
+        (
+            f"left out, since the index does not name them: {count(len(ignored), 'tensor')}, the "
+            f"first {shorten(ignored[0])!r}",
+        )
         if ignored
         else ()
     )
@@ -79,13 +83,13 @@ def _weight_map(index_path: Path) -> dict[str, str]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise WeightsFormatError(f"{index_path}: 'weight_map' is no object of tensor: file")
     for name, shard in weight_map.items():
-        where = f"{index_path}: weight_map[{name!r:.100}]"
+        where = f"{index_path}: weight_map[{shorten(name)!r}]"
         if not isinstance(shard, str) or not shard:
             raise WeightsFormatError(f"{where}: {shard!r:.100} is no file name")
         path = PurePosixPath(shard)
         if path.is_absolute() or ".." in path.parts or "\\" in shard or "\0" in shard:
             raise WeightsFormatError(
-                f"{where}: {shard!r:.200} is absolute or leaves the folder of the index"
+                f"{where}: {shorten(shard)!r} is absolute or leaves the folder of the index"
             )
     return weight_map
 
@@ -94,7 +98,7 @@ def _open_shard(index_path: Path, shard: str) -> Source:
     path = index_path.parent / shard
     refuse_pickle(path)
     if not path.exists():
-        raise StoreError(f"{index_path} names the shard {shard!r}, which is missing")
+        raise StoreError(f"{index_path} names the shard {shorten(shard)!r}, which is missing")
     return open_safetensors(path)
 
 
@@ -103,6 +107,7 @@ def _choose(source: Source, names: list[str], shard: str, index_path: Path) -> l
     for name in names:
         if name not in there:
             raise WeightsFormatError(
-                f"{index_path} says that {shard!r} holds the tensor {name!r}; it does not"
+                f"{index_path} says that {shorten(shard)!r} holds the tensor {shorten(name)!r}; it "
+                "does not"
             )
     return [there[name] for name in names]

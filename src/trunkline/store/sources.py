@@ -14,6 +14,7 @@ from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.header import check_tensor_name, tensor_bytes
 from trunkline.store.order import natural_key
 from trunkline.store.reading import BufferReader, FileReader, Reader, read_header
+from trunkline.units import shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,17 @@ def open_tensors(given: Tensors) -> Source:
     tensors: dict[str, SourceTensor] = {}
     for name, dtype, shape, buffer in given.tensors:
         check_tensor_name(name, where)
+        what = f"{where}: {shorten(name)!r}"
         if name in tensors:
-            raise WeightsFormatError(f"{where}: two tensors are called {name!r}")
+            raise WeightsFormatError(f"{what} is there twice: two tensors of one name")
         sizes = tuple(int(size) for size in shape)
         if any(size < 0 for size in sizes):
-            raise WeightsFormatError(f"{where}: {name!r}: shape {list(sizes)} has a negative size")
+            raise WeightsFormatError(f"{what}: shape {list(sizes)} has a negative size")
         expected = tensor_bytes(name, dtype, sizes, where)
-        view = _bytes_of(buffer, f"{where}: {name!r}")
+        view = _bytes_of(buffer, what)
         if len(view) != expected:
             raise WeightsFormatError(
-                f"{where}: {name!r}: {dtype} of shape {list(sizes)} takes {expected} bytes, "
+                f"{what}: {dtype} of shape {list(sizes)} takes {expected} bytes, "
                 f"its buffer has {len(view)}"
             )
         tensors[name] = SourceTensor(name, dtype, sizes, expected, BufferReader(view), 0)
@@ -143,8 +145,8 @@ def check_tied(
         check_tensor_name(dropped, where)
         if kept not in there or dropped in there:
             raise WeightsFormatError(
-                f"{where}: {dropped!r} is tied to {kept!r}, so only the latter may be among the "
-                "tensors, and must be"
+                f"{where}: {shorten(dropped)!r} is tied to {shorten(kept)!r}, so only the latter "
+                "may be among the tensors, and must be"
             )
 
 

@@ -9,18 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from trunkline.errors import InputError, NotInStoreError
-from trunkline.library import Model, ModelLibrary
+from trunkline.errors import InputError, NotInStoreError, StoreError
+from trunkline.library import ModelLibrary
 from trunkline.store.adding import add
 from trunkline.store.catalog import Catalog, ref_name
 from trunkline.store.collecting import collect
 from trunkline.store.importing import Progress
 from trunkline.store.layout import Layout
-from trunkline.store.model import StoredModel
+from trunkline.store.model import StoredModel, library_of
 from trunkline.store.paths import open_path
-from trunkline.store.reports import GcReport, ImportReport, VerifyReport
+from trunkline.store.reports import GcReport, ImportReport, Inventory, VerifyReport
 from trunkline.store.sources import Source, Tensors, open_tensors
 from trunkline.store.verifying import verify
+from trunkline.units import shorten
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -51,8 +52,9 @@ class Store:
         return self._layout.path
 
     def names(self) -> list[str]:
-        """The names of all models, sorted (StoreError if the index is corrupt)."""
-        return sorted(self._catalog.entries())
+        """The names of all models, damaged ones too, sorted (StoreError: no index to read)."""
+        index = self._catalog.index()
+        return sorted({*index.models, *index.damaged})
 
     def model(self, name: str) -> StoredModel:
         """A model: its blocks in execution order, its architecture, its input.
@@ -65,14 +67,26 @@ class Store:
         return self._catalog.model(name)
 
     def library(self) -> ModelLibrary:
-        """Who shares what: all models, their blocks named by digest and sized by payload."""
-        models: list[Model] = []
-        sizes: dict[str, float] = {}
+        """Who shares what: all models, their blocks named by digest and sized by payload.
+
+        Raises:
+            StoreError: as `model`; `library_of` takes those that can be read.
+        """
+        return library_of(self.model(name) for name in self.names())
+
+    def inventory(self) -> Inventory:
+        """All models that can be read, and why the others cannot (StoreError: no index to read).
+
+        Documents and headers are read, and lengths compared; only `verify` reads the weights.
+        """
+        models: list[StoredModel] = []
+        damaged: dict[str, StoreError] = {}
         for name in self.names():
-            blocks = self.model(name).blocks
-            sizes.update({block.digest: float(block.bytes) for block in blocks})
-            models.append(Model(name, tuple(block.digest for block in blocks)))
-        return ModelLibrary(sizes, models)
+            try:
+                models.append(self.model(name))
+            except StoreError as error:
+                damaged[name] = error
+        return Inventory(tuple(models), damaged)
 
     def blob_path(self, digest: str) -> Path:
         """Where the blob of a digest is (StoreError if that is no digest)."""
@@ -86,7 +100,7 @@ class Store:
         replace: bool = False,
         progress: Progress | None = None,
     ) -> ImportReport:
-        """Import a model.
+        """Import a model. (A factory among what is imported is not run, and not trusted by it.)
 
         Args:
             name: up to 128 letters, digits, `.`, `_`, `-`, the first a letter or digit.
@@ -108,11 +122,11 @@ class Store:
 
     def remove(self, name: str) -> None:
         """Forget a model; its blocks stay until `gc` (NotInStoreError if it is not there)."""
-        with self._layout.index_lock():
+        with self._layout.adding(), self._layout.index_lock():
             entries = self._layout.read_index()
             kept = [entry for entry in entries if ref_name(entry) != name]
             if len(kept) == len(entries):
-                raise NotInStoreError(f"no model {name!r} in the store at {self.path}")
+                raise NotInStoreError(f"no model {shorten(name)!r} in the store at {self.path}")
             self._layout.write_index(kept)
 
     def gc(self, progress: Progress | None = None, wait_s: float = 10.0) -> GcReport:
@@ -123,25 +137,36 @@ class Store:
             wait_s: how long to wait for running imports, whose blobs have no name yet.
 
         Raises:
+            InputError: `wait_s` is negative, or no number.
             StoreBusyError: an import is still running.
             StoreError: a manifest is corrupt, so that nobody can tell what it names.
         """
         return collect(self._layout, self._catalog, progress, wait_s)
 
     def verify(
-        self, names: Iterable[str] | None = None, progress: Progress | None = None
+        self,
+        names: Iterable[str] | None = None,
+        progress: Progress | None = None,
+        *,
+        quarantine: bool = False,
     ) -> VerifyReport:
-        """Recompute every digest and length.
+        """Recompute every digest and length, and read every document.
+
+        Blobs are not removed meanwhile (`gc` waits), so what is reported missing is missing; what
+        is imported meanwhile may be passed over.
 
         Args:
             names: the models to look at; None for all blobs there are.
             progress: called with (bytes done, bytes in all).
+            quarantine: whether to move wrong blobs to `.trunkline/quarantine`, so that importing
+                their models again writes them anew.
 
         Raises:
             NotInStoreError: no model of that name.
-            StoreError: the index is corrupt.
+            StoreBusyError: `quarantine`, and an import is still running.
+            StoreError: blobs cannot be listed or moved; models are named and the index is corrupt.
         """
-        return verify(self._layout, self._catalog, names, progress)
+        return verify(self._layout, self._catalog, names, progress, quarantine)
 
 
 def check_model_name(name: str) -> None:
@@ -154,7 +179,7 @@ def check_model_name(name: str) -> None:
         return
     tidy = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:128] or "model"
     raise InputError(
-        f"model name {name!r:.200}: up to 128 letters, digits, '.', '_' and '-', the first a "
+        f"model name {shorten(name)!r}: up to 128 letters, digits, '.', '_' and '-', the first a "
         f"letter or a digit; try {tidy!r}"
     )
 

@@ -3,110 +3,175 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
 
-from trunkline.errors import StoreError
+from trunkline.errors import NotInStoreError, StoreError
 from trunkline.store.catalog import Catalog
 from trunkline.store.importing import PIECE_BYTES, WORKERS, Progress
 from trunkline.store.layout import Layout
-from trunkline.store.reading import FileReader, reason
-from trunkline.store.reports import BlobProblem, VerifyReport
+from trunkline.store.manifest import Layer
+from trunkline.store.reading import FileReader
+from trunkline.store.reports import Problem, VerifyReport
+from trunkline.units import shorten
 
-_HEX: Final = re.compile(r"[a-f0-9]{64}")
+WAIT_S = 10.0
+"""A quarantine waits this long for running imports."""
 
 
 @dataclass
-class _Expected:
-    """What is known of a blob before it is read: its length (None: unknown), and who needs it."""
+class _Blob:
+    """A blob to be verified: who needs it, with which length, and what is wrong with it."""
 
-    size: int | None
+    sizes: dict[int, str] = field(default_factory=dict)  # length -> a model that says so
     models: set[str] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
+    problem: str | None = None
+    wrong: bool = False
 
 
 def verify(
-    layout: Layout, catalog: Catalog, names: Iterable[str] | None, progress: Progress | None
+    layout: Layout,
+    catalog: Catalog,
+    names: Iterable[str] | None,
+    progress: Progress | None,
+    quarantine: bool,
 ) -> VerifyReport:
-    """Recompute the digests of the models' blobs, or of all blobs if `names` is None."""
+    """Recompute the digests of the models' blobs, or of all blobs if `names` is None.
+
+    Nothing is removed meanwhile, so a blob that is reported missing is missing; what imports add
+    meanwhile may be passed over.
+
+    Raises:
+        NotInStoreError: no model of that name.
+        StoreBusyError: `quarantine`, and an import is still running.
+        StoreError: blobs cannot be listed or moved; the index is corrupt and models were named.
+    """
     started = time.perf_counter()
-    expected = _expect(layout, catalog, names)
-    if names is None:
-        _add_unnamed(layout, expected)
-    hashing = _Hashing(layout, progress, sum(one.size or 0 for one in expected.values()))
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="trunkline-verify") as pool:
-        found = pool.map(hashing.check, expected, [one.size for one in expected.values()])
-        for one, problem in zip(expected.values(), found, strict=True):
-            if problem is not None:
-                one.problems[:] = [problem]  # explains why a manifest could not be read, too
-    problems = tuple(
-        BlobProblem(digest, problem, tuple(sorted(one.models)))
-        for digest, one in sorted(expected.items())
-        for problem in one.problems
+    with layout.reading():
+        entries, problems = _models(catalog, names)
+        blobs = _needed(layout, catalog, entries, every=names is None)
+        hashing = _Hashing(layout, progress, blobs)
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="trunkline-verify") as pool:
+            list(pool.map(hashing.check, blobs.items()))
+        problems += _documents(catalog, entries, blobs)
+    problems += [
+        Problem(digest, blob.problem, tuple(sorted(blob.models)), blob.wrong)
+        for digest, blob in sorted(blobs.items())
+        if blob.problem is not None
+    ]
+    moved = _quarantine(layout, problems) if quarantine else ()
+    return VerifyReport(
+        len(blobs), hashing.done, tuple(problems), time.perf_counter() - started, moved
     )
-    return VerifyReport(len(expected), hashing.done, problems, time.perf_counter() - started)
 
 
-def _expect(layout: Layout, catalog: Catalog, names: Iterable[str] | None) -> dict[str, _Expected]:
-    entries = catalog.entries()
-    chosen = sorted(entries) if names is None else list(dict.fromkeys(names))
-    expected: dict[str, _Expected] = {}
-
-    def need(digest: str, size: int, model: str) -> _Expected:
-        one = expected.setdefault(digest, _Expected(size))
-        one.models.add(model)
-        if one.size != size:
-            one.problems.append(f"manifests disagree about its length: {one.size} and {size}")
-        return one
-
-    for name in chosen:
-        entry = catalog.entry(name)
-        blob = need(entry.digest, entry.size, name)
-        try:
-            manifest = catalog.manifest(entry)
-            for layer in manifest.layers:
-                need(layer.digest, layer.size, name)
-            if all(layout.has(layer.digest, layer.size) for layer in manifest.files):
-                catalog.details(manifest)
-        except StoreError as error:
-            blob.problems.append(str(error))
-    return expected
-
-
-def _add_unnamed(layout: Layout, expected: dict[str, _Expected]) -> None:
+def _models(
+    catalog: Catalog, names: Iterable[str] | None
+) -> tuple[dict[str, Layer], list[Problem]]:
+    """The models to look at, and what is wrong with the index."""
+    if names is not None:
+        return {name: catalog.entry(name) for name in names}, []
     try:
-        for path in sorted(layout.blobs.iterdir()):
-            digest = f"sha256:{path.name}"
-            if _HEX.fullmatch(path.name) and digest not in expected:
-                expected[digest] = _Expected(path.stat().st_size)
-    except OSError as error:
-        raise StoreError(f"cannot list the blobs of {layout.path}: {reason(error)}") from None
+        index = catalog.index()
+    except StoreError as error:
+        return {}, [Problem("index.json", str(error), ())]
+    problems = [Problem("index.json", problem, ()) for problem in index.problems]
+    return dict(index.models), problems
+
+
+def _needed(
+    layout: Layout, catalog: Catalog, entries: dict[str, Layer], every: bool
+) -> dict[str, _Blob]:
+    """The blobs that the models need, and all others there are if `every` says so."""
+    blobs: dict[str, _Blob] = {}
+    for name, entry in entries.items():
+        layers: Sequence[Layer] = (entry,)
+        with suppress(StoreError):  # told once its own blob was hashed
+            layers = (entry, *catalog.manifest(entry).layers)
+        for layer in layers:
+            blob = blobs.setdefault(layer.digest, _Blob())
+            blob.models.add(name)
+            blob.sizes.setdefault(layer.size, name)
+    if every:
+        for digest in layout.digests():
+            blobs.setdefault(digest, _Blob())
+    return blobs
+
+
+def _documents(
+    catalog: Catalog, entries: dict[str, Layer], blobs: dict[str, _Blob]
+) -> list[Problem]:
+    """Models that cannot be read though all their blobs are what their digests say."""
+    problems = []
+    broken = {name for blob in blobs.values() if blob.problem for name in blob.models}
+    for name, entry in entries.items():
+        if name not in broken:
+            try:
+                catalog.model(name)
+            except StoreError as error:
+                problems.append(Problem(entry.digest, str(error), (name,)))
+    return problems
+
+
+def _quarantine(layout: Layout, problems: Iterable[Problem]) -> tuple[str, ...]:
+    """Move the wrong blobs away, unless an import has brought them back in the meantime."""
+    wrong = [one.place for one in problems if one.wrong]
+    if not wrong:
+        return ()
+    with layout.alone(WAIT_S):
+        again = {digest: _Blob() for digest in wrong}
+        hashing = _Hashing(layout, None, again)
+        moved = []
+        for digest, blob in again.items():
+            hashing.check((digest, blob))
+            if blob.wrong:
+                layout.quarantine(digest)
+                moved.append(digest)
+    return tuple(moved)
 
 
 class _Hashing:
-    def __init__(self, layout: Layout, progress: Progress | None, total: int) -> None:
+    """Hashes blobs, in any thread, and notes in each what is wrong with it."""
+
+    def __init__(self, layout: Layout, progress: Progress | None, blobs: dict[str, _Blob]) -> None:
         self._layout = layout
         self._progress = progress
-        self._total = total
+        self._total = sum(map(self._size, blobs))
         self._lock = threading.Lock()
         self._local = threading.local()
         self.done = 0
 
-    def check(self, digest: str, size: int | None) -> str | None:
-        """What is wrong with a blob, None if nothing is."""
+    def _size(self, digest: str) -> int:
         try:
-            with self._layout.open_blob(digest, size) as file:
+            return os.stat(self._layout.blob_path(digest)).st_size
+        except OSError:
+            return 0
+
+    def check(self, item: tuple[str, _Blob]) -> None:
+        """Read a blob and note what is wrong with it."""
+        digest, blob = item
+        try:
+            with self._layout.open_blob(digest) as file:
                 actual = self._hash(file)
+                lies = [size for size in blob.sizes if size != file.size]
+        except NotInStoreError:
+            blob.problem = "it is missing"
+            return
         except StoreError as error:
-            return str(error)
+            blob.problem = str(error)
+            return
         if actual != digest:
-            return f"its content is {actual}"
-        return None
+            blob.wrong = True
+            blob.problem = f"its content is {actual} ({file.size} bytes)"
+        elif lies:
+            blob.problem = (
+                f"it has {file.size} bytes, model {shorten(blob.sizes[lies[0]])!r} says {lies[0]}"
+            )
 
     def _hash(self, file: FileReader) -> str:
         if not hasattr(self._local, "buffer"):

@@ -1,0 +1,177 @@
+"""`trunkline reproduce`: a paper's figures, redrawn from the same planners that users call."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from trunkline.cli.output import console, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from trunkline.experiments.figures import Claim, Figure, Job
+
+RUNS = 1000
+QUICK_RUNS = 20
+
+
+def reproduce(
+    what: Annotated[
+        Literal["loading"], typer.Argument(help="loading: PartialLoading's Figs. 1, 2 and 6 to 9.")
+    ] = "loading",
+    directory: Annotated[
+        Path, typer.Option("--dir", help="Where figures, tables and finished parts go.")
+    ] = Path("reproduction"),
+    figures: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these of 1,2,6,7,8,9,rates,sensitivity (default: all that can be made)."
+        ),
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=2, help=f"Realisations (default: {RUNS}).", show_default=False)
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help=f"{QUICK_RUNS} realisations, short trainings.")
+    ] = False,
+    preset: Annotated[
+        Path | None, typer.Option(help="Another setting (default: the calibrated set A).")
+    ] = None,
+    print_preset: Annotated[
+        bool, typer.Option("--print-preset", help="Print set A, to be copied and changed.")
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option(help="Processes (default: one a core).", show_default=False)
+    ] = -1,
+    seed: Annotated[int, typer.Option(min=0, help="Names the experiment.")] = 0,
+) -> None:
+    """Draw a paper's figures, with our exact result beside them, and compare the numbers.
+
+    An interrupted run goes on where it was when it is called again.
+    """
+    if print_preset:
+        from trunkline.experiments.preset import SET_A_FILE
+
+        typer.echo(SET_A_FILE.read_text(), nl=False)
+        return
+    from trunkline.errors import InputError
+    from trunkline.experiments.figures import Job
+    from trunkline.experiments.preset import SET_A_FILE, load_preset
+
+    if jobs == 0 or jobs < -1:
+        raise InputError(f"--jobs {jobs}: a number of processes, at least 1, or -1 for all cores")
+    job = Job(
+        preset=load_preset(preset or SET_A_FILE),
+        runs=runs or (QUICK_RUNS if quick else RUNS),
+        folder=directory,
+        seed=seed,
+        jobs=jobs,
+        quick=quick,
+        working=_working,
+    )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _make(job, _chosen(figures), named=figures is not None)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f"\ntrunkline: interrupted. What is done is in {directory}; go on with the same "
+            "command.\n"
+        )
+        raise typer.Exit(130) from None
+
+
+def _chosen(names: str | None) -> list[Figure]:
+    """The figures named, in their order; all if none are."""
+    from trunkline.errors import InputError
+    from trunkline.experiments.figures import FIGURES
+
+    if names is None:
+        return list(FIGURES)
+    wanted = {name.strip() for name in names.split(",")}
+    known = [figure.name for figure in FIGURES]
+    if unknown := sorted(wanted - set(known)):
+        raise InputError(f"--figures: no figure {unknown[0]!r}; there are {', '.join(known)}")
+    return [figure for figure in FIGURES if figure.name in wanted]
+
+
+def _make(job: Job, figures: Sequence[Figure], *, named: bool) -> None:
+    """Simulate what the figures need, make them one by one, then the table."""
+    from trunkline.experiments.cells import Table
+    from trunkline.experiments.figures.comparison import write_comparison
+
+    figures = list(_able(figures, named))
+    started = time.perf_counter()
+    table = Table(cell for figure in figures for cell in figure.cells(job.preset))
+    results = job.sweep(table, job.runs)
+    if table.cells:
+        took = seconds(time.perf_counter() - started)
+        values = f"{len(table.cells):,} values in each of {job.runs:,} realisations"
+        _say(f"preset {job.preset.name!r}: {values}, in {took}")
+    claims: list[Claim] = []
+    for figure in figures:
+        started = time.perf_counter()
+        made = figure.make(job, results)
+        claims += made.claims
+        took = seconds(time.perf_counter() - started)
+        _say(f"{figure.name}: {figure.title} ({took})")
+        for path in made.files:
+            _say(f"    {path}")
+        less = {line: share for line, share in made.proven.items() if share < 1}
+        for line, share in less.items():
+            _say(f"    {line}: proven in {share:.1%} of the realisations (where it is least)")
+        if made.proven and not less:
+            _say("    optimal: proven in every realisation")
+    if claims:
+        path = write_comparison(job.folder, claims)
+        _print_comparison(claims)
+        _say(f"table: {path}")
+
+
+def _able(figures: Sequence[Figure], named: bool) -> Iterator[Figure]:
+    """The figures whose packages are installed; one that was named must be among them."""
+    from importlib.util import find_spec
+
+    from trunkline.errors import InputError
+
+    for figure in figures:
+        missing = [package for package in figure.needs if find_spec(package) is None]
+        if not missing:
+            yield figure
+            continue
+        text = f"figure {figure.name} needs {' and '.join(missing)}: pip install 'trunkline[demo]'"
+        if named:
+            raise InputError(text)
+        _say(f"left out: {text}")
+
+
+def _print_comparison(claims: Sequence[Claim]) -> None:
+    from rich.table import Table
+
+    from trunkline.experiments.figures.comparison import COLUMNS, comparison_rows
+
+    table = Table(
+        title="the paper's numbers and ours: as printed, then under other readings of upload and "
+        "clock",
+        title_justify="left",
+    )
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in ("figure", "number", "unit") else "right")
+    for row in comparison_rows(claims):
+        table.add_row(*row)
+    console().print(table)
+
+
+def _say(text: str) -> None:
+    console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _working(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    from trunkline.cli.progress import progress_bar
+
+    return progress_bar(what, bytes_are_counted=False)

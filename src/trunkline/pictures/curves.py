@@ -1,0 +1,89 @@
+"""Curves with confidence intervals, several small charts under one legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trunkline.pictures.figure import new_figure, plain, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line of a chart: y +- half at each x; dashed or not, in a colour that names its family."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    half: Sequence[float]
+    colour: str
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A small chart: its title, the name of its x axis, its curves, where its x axis is marked."""
+
+    title: str
+    x_label: str
+    curves: Sequence[Curve]
+    ticks: Sequence[float] = ()
+
+
+def draw_curves(path: str | Path, rows: Sequence[Sequence[Chart]], y_label: str) -> Path:
+    """Draw a grid of charts on one scale of y, all labels in one legend. Returns the path written.
+
+    Raises:
+        InputError: the picture cannot be written.
+    """
+    columns = max(len(row) for row in rows)
+    width = 3.3 * columns if columns > 1 else 5.0
+    figure = new_figure(width + 0.4, 2.75 * len(rows) + 1.1)
+    grid = figure.subplots(len(rows), columns, sharey=True, squeeze=False)
+    labels: dict[str, Any] = {}
+    for row, axes in zip(rows, grid, strict=True):
+        for chart, ax in zip(row, axes, strict=False):
+            labels.update(_draw_chart(ax, chart))
+        for ax in axes[len(row) :]:
+            ax.set_visible(False)
+        axes[0].set_ylabel(y_label)
+    figure.legend(
+        list(labels.values()),
+        list(labels),
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=8,
+        frameon=False,
+    )
+    return save(figure, path)
+
+
+def _draw_chart(ax: Axes, chart: Chart) -> dict[str, Any]:
+    """Draw one chart; returns what stands for each label in the legend."""
+    drawn: dict[str, Any] = {}
+    for curve in chart.curves:
+        drawn[plain(curve.label)] = ax.errorbar(
+            curve.x,
+            curve.y,
+            yerr=curve.half,
+            color=curve.colour,
+            linestyle="--" if curve.dashed else "-",
+            linewidth=1.3,
+            marker="o" if curve.dashed else "s",
+            markersize=3,
+            markerfacecolor="white" if curve.dashed else curve.colour,
+            capsize=2,
+            elinewidth=0.8,
+        )
+    ax.set_title(plain(chart.title), fontsize=9, loc="left")
+    if chart.ticks:
+        ax.set_xticks(chart.ticks, [f"{tick:g}" for tick in chart.ticks])
+    ax.set_xlabel(plain(chart.x_label), fontsize=9)
+    ax.tick_params(labelsize=8)
+    ax.grid(alpha=0.3)
+    return drawn

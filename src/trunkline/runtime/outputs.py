@@ -1,0 +1,36 @@
+"""What a forward returned, free of the memory that the weights lie in."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+from torch import Tensor
+
+
+def copied(value: Any, shares: Callable[[Tensor], bool]) -> Any:
+    """`value` with every tensor that `shares` memory replaced by a copy of its own.
+
+    Looks into lists, tuples and mappings, however deep; returns `value` itself if nothing in it had
+    to be copied.
+    """
+    if isinstance(value, Tensor):
+        return value.clone() if shares(value) else value
+    if isinstance(value, Mapping):
+        parts = {key: copied(one, shares) for key, one in value.items()}
+        if all(parts[key] is value[key] for key in parts):
+            return value
+        if isinstance(value, MutableMapping):
+            fresh = copy.copy(value)
+            for key, one in parts.items():
+                fresh[key] = one
+            return fresh
+        return parts
+    if isinstance(value, (list, tuple)):
+        items = [copied(one, shares) for one in value]
+        if all(one is other for one, other in zip(items, value, strict=True)):
+            return value
+        make: Callable[[list[Any]], Any] = getattr(type(value), "_make", type(value))
+        return make(items)
+    return value
