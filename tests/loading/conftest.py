@@ -98,6 +98,8 @@ def make_extended(make_problem):
         sharing = rng.choice(["prefix", "scattered"])
         document = problem_to_document(make_problem(seed, sharing, seed % 3 == 0))
         names = [model["id"] for model in document["models"]]
+        if rng.random() < 0.5:
+            document["models"] = [{**model, "max_batch": 9} for model in document["models"]]
         arrives, differs = rng.random() < 0.7, rng.random() < 0.7
         document["tasks"] = [
             {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import trunkline
@@ -51,6 +53,45 @@ def test_given_up_the_bound_still_holds(make_extended):
             assert found.bound >= best, seed
             loose += found.bound > best
     assert loose > 0
+
+
+def test_many_tasks_of_one_model_end_in_time():
+    """Two dozen tasks of one model, with two to the power of that many batches: given up soon, with
+    a bound that holds, also while the batches of the first state are tried."""
+    document = {
+        "format": "trunkline/loading-problem/1",
+        "deadline_s": 30.0,
+        "bandwidth_hz": 1.0,
+        "loading": [],
+        "blocks": {},
+        "models": [
+            {
+                "id": "m",
+                "blocks": [],
+                "seconds_per_batch": 1,
+                "seconds_per_task": 0,
+                "max_batch": 32,
+            }
+        ],
+        "tasks": [
+            {
+                "id": f"u{k}",
+                "model": "m",
+                "upload_bits": 1 + k % 7,
+                "bits_per_s_per_hz": 1,
+                "arrival_s": 24 - k,
+                "deadline_s": 26 + k % 5,
+            }
+            for k in range(24)
+        ],
+    }
+    problem = trunkline.load(document)
+    line = Line(problem, Reading())
+    assert branch_and_bound(line, -1, until=time.perf_counter() - 1.0).bound >= 1
+    found = branch_and_bound(line, -1)
+    served = sum(len(members) for _, members in found.groups)
+    assert 1 <= served <= found.bound
+    assert trunkline.check(problem, trunkline.plan(problem)) == []
 
 
 @pytest.mark.parametrize("upload", READINGS)

@@ -153,6 +153,12 @@ CASES: dict[str, tuple[LoadingProblem, dict[Form, int], int]] = {
         {ascending: 1, full: 1, one_visit: 2},
         2,
     ),
+    # u = 1 and u = 1 due at 1 and 2: one batch of both ends at 2
+    "own deadlines: batches that are not full": (
+        problem({"A": FREE}, [("A", 1, 0, 1), ("A", 1, 0, 2)]),
+        {full: 1, ascending: 2, one_visit: 2},
+        2,
+    ),
     # u = 1 due at 0.5 cannot be served, u = 2 can
     "own deadlines: not the quickest": (
         problem({"A": FREE}, [("A", 1, 0, 0.5), ("A", 2, 0, 2)]),

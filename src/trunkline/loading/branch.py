@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trunkline.loading.clocks import START, Clocks
 from trunkline.loading.exchanges import Exchanges
@@ -23,7 +23,7 @@ from trunkline.loading.line import Line
 from trunkline.loading.schedule import Group
 
 MAX_STATES = 40_000
-"""The search gives up after reaching so many states (about a second)."""
+"""The search gives up after reaching so many states, or trying so many batches (about a second)."""
 
 MAX_OPEN = 5_000
 """Given up with more open states than this, their bounds are not worked out."""
@@ -81,18 +81,19 @@ def branch_and_bound(
         max_states: give up after reaching so many states,
         until: or when `time.perf_counter()` says so.
     """
-    return _Search(line, known).run(max_states, until)
+    return _Search(line, known, max_states, until).run()
 
 
 class _Search:
     """The states by how many tasks are left, and the best plan so far."""
 
-    def __init__(self, line: Line, known: int) -> None:
+    def __init__(self, line: Line, known: int, max_states: int, until: float) -> None:
         self._line = line
         self._known = known
+        self._states_left = max_states
+        self._until = until
         self._late = LateJobs(line)
         self._best: _Node | None = None
-        self._reached = 0
         tasks = [k for tasks in line.tasks for k in tasks]
         self._alone_s = {k: (line.upload_s[k], line.compute_s(line.model[k], 1)) for k in tasks}
         self._everything = _mask(tasks)
@@ -102,17 +103,21 @@ class _Search:
         self._locks = line.overlap and line.budget is not None
         self._layers: list[dict[_State, list[_Node]]] = [{} for _ in range(len(tasks) + 1)]
 
-    def run(self, max_states: int, until: float) -> Found:
+    def run(self) -> Found:
         self._note(_Node(self._everything, self._line.resident, 0, 0, START))
         for layer in reversed(self._layers):
             for nodes in layer.values():
                 for node in nodes:
                     if node.served + self._most(node) > self._known:
-                        if self._reached > max_states or time.perf_counter() > until:
-                            return self._found(self._open())
                         self._expand(node)
+                        if self._over():
+                            return self._found(self._open())
             layer.clear()
         return self._found(self._known)
+
+    def _over(self) -> bool:
+        """Whether it is time to give up."""
+        return self._states_left < 0 or time.perf_counter() > self._until
 
     def _most(self, node: _Node) -> int:
         """The most tasks that any plan can add."""
@@ -122,7 +127,7 @@ class _Search:
         return self._late.most(node.left, node.resident, node.clocks)
 
     def _open(self) -> int:
-        """The most that any plan through a state not yet gone on from may serve."""
+        """The most that any plan through a state not yet (or not wholly) gone on from may serve."""
         nodes = [node for layer in self._layers for nodes in layer.values() for node in nodes]
         if len(nodes) > MAX_OPEN:
             return max(node.served + node.left.bit_count() for node in nodes)
@@ -138,8 +143,8 @@ class _Search:
         return Found(groups[::-1], kept[::-1], bound)
 
     def _note(self, node: _Node) -> None:
-        """Keep a state unless another has served as many as early; it replaces those it beats."""
-        self._reached += 1
+        """Note a state, unless another has served as many as early; it replaces those it beats."""
+        self._states_left -= 1
         if node.served > self._known:
             self._known, self._best = node.served, node
         layer = self._layers[node.left.bit_count()]
@@ -225,13 +230,45 @@ class _Search:
 
     def _batches(self, node: _Node, model: int, load_s: float) -> Iterator[_Batch]:
         """Every batch of a model that can run next in time and that the exchanges leave."""
-        line = self._line
         waiting = [k for k in self._exchanges.order[model] if node.left >> k & 1]
         settled = node.clocks[0] >= self._last_arrival_s
-        nothing = _Batch((), 0, math.inf, (0.0, 0.0, load_s, line.per_batch_s[model]))
+        work = (0.0, 0.0, load_s, self._line.per_batch_s[model])
+        nothing = _Batch((), 0, math.inf, work)
+        if self._exchanges.waits(waiting, settled):
+            return self._by_deadline(node, waiting, nothing)
+        return self._any(node, waiting, nothing, settled)
+
+    def _by_deadline(self, node: _Node, waiting: list[int], nothing: _Batch) -> Iterator[_Batch]:
+        """The quickest tasks due between any two deadlines; the others due until then are out."""
+        line = self._line
+        due = sorted({line.latest_s[k] for k in waiting})
+        seen = set()
+        for n, first in enumerate(due):
+            for last in due[n:]:
+                batch = nothing
+                for k in waiting:
+                    if not first <= line.latest_s[k] <= last:
+                        continue
+                    batch = batch.joined(line, k)
+                    if line.stages.step(node.clocks, *batch.work)[2] > batch.due_s:
+                        break
+                    if batch.gone not in seen:
+                        seen.add(batch.gone)
+                        until = max(line.latest_s[k] for k in batch.members)
+                        out = _mask(k for k in waiting if line.latest_s[k] <= until)
+                        yield replace(batch, gone=batch.gone | out)
+
+    def _any(
+        self, node: _Node, waiting: list[int], nothing: _Batch, settled: bool
+    ) -> Iterator[_Batch]:
+        """Any of the tasks, but for exchanges of two."""
+        line = self._line
         stack = [(0, 0, nothing)]
         while stack:
             place, passed, begun = stack.pop()
+            self._states_left -= 1
+            if self._over():
+                return
             for later in range(place, len(waiting)):
                 k = waiting[later]
                 batch = begun.joined(line, k)
@@ -240,7 +277,7 @@ class _Search:
                     if out is not None:
                         batch.gone |= out
                         yield batch
-                        if len(batch.members) < line.max_batch[model]:
+                        if len(batch.members) < line.max_batch[line.model[k]]:
                             stack.append((later + 1, passed, batch))
                 passed |= 1 << k
 

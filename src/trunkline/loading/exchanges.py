@@ -8,6 +8,13 @@
   between ends later. So once k' is served before k, k is out of the game. (Where a batch is charged
   its longest upload, only tasks of equal upload can be exchanged. While tasks are still to arrive,
   the exchange may fill a wait with the quick task and leave the slow one for later.)
+- *Wait for the later batch.* If all tasks are there, batches are charged the sum of their uploads
+  and do not overlap, and all tasks left of the model fit into one batch, then a task that could
+  wait for a later batch of its model does: what it takes moves there, and nothing ends later. (If
+  its batch is then empty, its visit goes. That never costs, but with a budget and an overhead.) So
+  the deadlines in a batch are before those in all later batches of the model. Of the tasks due
+  between its first and its last deadline it has the quickest, and all others due until its last
+  deadline are out of the game.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ class Exchanges:
     def __init__(self, line: Line) -> None:
         key = list(zip(line.upload_s, line.latest_s, line.arrival_s, strict=True))
         self.order = [sorted(tasks, key=lambda k: (key[k], k)) for tasks in line.tasks]
+        self._line = line
         everyone = [k for tasks in self.order for k in tasks]
         # for k, the tasks preferred to it; first while tasks are still to arrive, then after that
         self._sooner = (dict.fromkeys(everyone, 0), dict.fromkeys(everyone, 0))
@@ -41,6 +49,20 @@ class Exchanges:
                             self._sooner[settled][k] |= 1 << o
                         if line.latest_s[o] >= line.latest_s[k]:
                             self._better[settled][k] |= 1 << o
+
+    def waits(self, waiting: list[int], settled: bool) -> bool:
+        """Whether the tasks left of a model wait for later batches where they can.
+
+        Args:
+            waiting: those tasks.
+            settled: whether all tasks are there.
+        """
+        line = self._line
+        if not settled or not line.is_sum or line.overlap or not waiting:
+            return False
+        if line.budget is not None and line.problem.loading.overhead_s > 0:
+            return False
+        return len(waiting) <= line.max_batch[line.model[waiting[0]]]
 
     def rejected(self, k: int, passed: int, settled: bool) -> int | None:
         """The tasks that are out of the game once k is served before them; None if k then never
