@@ -76,6 +76,8 @@ def main() -> int:
         pip = [sys.executable, "-m", "pip", "install", "--target", str(settings.peers)]
         subprocess.run([*pip, "ortools>=9.15", "pyvrp>=0.14"], check=True)
     verdicts = [*prefix(settings), *searched(settings), *proved(settings), *paper_scale(settings)]
+    if not settings.quick:
+        larger(settings)
     print("\nTargets\n")
     for one in verdicts:
         print(one)
@@ -224,6 +226,22 @@ def paper_scale(settings: Settings) -> list[Verdict]:
     times = [Times(tuple(seconds)) for seconds in (known, new)]
     print(f"\n`optimal`: {times[0].spread()} ms with a known library, {times[1].spread()} ms new")
     return [verdict("paper scale, proven, known library [ms]", times[0].median * 1e3, 5.0)]
+
+
+def larger(settings: Settings) -> None:
+    """How far `optimal` and `search` come beyond 50 models."""
+    rows = []
+    for models in (100, 200):
+        for family in FAMILIES:
+            problem = scattered_problem(models, 8 * models, 0.4, family=family, seed=0)
+            best = solved(problem, "optimal", new_library=True, time_limit_s=settings.seconds)
+            quick = solved(problem, "search", new_library=True)
+            gap = 100.0 * (best.bound - quick.served) / best.bound
+            proof = Answer(best.served, best.bound, best.proven, best.solve_s)
+            name = f"{models}/{8 * models} {family}"
+            rows.append((name, cell(proof), f"{quick.served} {quick.solve_s:.2g} s", f"{gap:.2f}"))
+    print(f"\nLarger components, tightness 40 %, {settings.seconds:g} s\n")
+    print(table(("", "optimal", "search", "gap to the bound %"), rows))
 
 
 def solved(

@@ -38,7 +38,7 @@ def test_the_bound_is_valid_and_the_proof_meets_it(make_scattered, directed, ste
         search = LocalSearch(scattered)  # has not run: the proof must find the plan itself
         proof = Proof(search, scattered.tasks)
         proof.run(FOREVER)
-        assert (search.best()[1].served, proof.bound) == (best, best), seed
+        assert (search.best[1].served, proof.bound) == (best, best), seed
 
 
 def test_shrinking_loses_no_better_plan(make_scattered):

@@ -30,7 +30,7 @@ def test_finds_the_optimum_of_few_models(make_scattered, directed, steps):
         scattered = make_scattered(seed, 5, directed=directed, steps=steps)
         search = LocalSearch(scattered)
         search.run()
-        path, split = search.best()
+        path, split = search.best
         assert split == scattered.split(path)
         best = most(scattered)
         assert split.served <= best
@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_path(make_scattered):
     for seed in (0, 0, 1):
         search = LocalSearch(scattered, seed)
         search.run()
-        results.append(search.best())
+        results.append(search.best)
         assert results[-1][1] == scattered.split(results[-1][0])
     assert results[0] == results[1]
 
@@ -87,4 +87,4 @@ def test_no_models_leave_the_rest(make_scattered):
     for seed in (1, 3):
         scattered = make_scattered(seed, 4)
         search = LocalSearch(scattered)
-        assert search.best() == ([], scattered.without_path)
+        assert search.best == ([], scattered.without_path)

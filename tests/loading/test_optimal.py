@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import trunkline
-from trunkline.library import Model, ModelLibrary
+from trunkline.library import Component, Model, ModelLibrary
 from trunkline.links import Link, Stage
 from trunkline.loading import METHODS, LoadingModel, LoadingProblem, Task
 from trunkline.loading.document import problem_to_document
@@ -252,6 +252,16 @@ def test_no_band_or_no_link_is_never_served(fault):
         assert [batch.tasks for batch in plan.batches] == [("local",)], method
 
 
+@pytest.mark.parametrize("method", ["optimal", "search", "milp", "greedy", "independent"])
+def test_a_link_that_moves_nothing_serves_models_without_blocks(method, monkeypatch):
+    """Where no byte can be loaded, only models that need none are served, scattered or not."""
+    monkeypatch.setattr("trunkline.loading.parts.fits", lambda tasks: False)
+    holds = {"none": "", "s1": "pq", "s2": "qr", "s3": "rp", "inside": "p"}
+    problem = replace(tiny(holds, dict.fromkeys(holds, 1), 9.0), loading=Link((Stage(0.0),)))
+    plan = trunkline.plan(problem, method)
+    assert [batch.model for batch in plan.batches] == ["none"]
+
+
 def test_components_of_both_kinds_combine():
     """A trie, a scattered component and a lone model are solved apart and combined exactly."""
     holds = {"t1": "ax", "t2": "ay", "s1": "pq", "s2": "qr", "s3": "rp", "lone": "z"}
@@ -325,12 +335,16 @@ def test_what_is_not_proven_is_said():
 
 @pytest.mark.parametrize("overhead", [False, True])
 @pytest.mark.parametrize("upload", ["sum", "max"])
-def test_the_branch_and_cut_equals_brute_force(make_problem, monkeypatch, overhead, upload):
-    """With the tables for small scattered components shut, the proof finds what brute force does,
-    and proves it."""
+@pytest.mark.parametrize("sharing", ["prefix", "scattered"])
+def test_the_branch_and_cut_equals_brute_force(
+    make_problem, monkeypatch, sharing, overhead, upload
+):
+    """With all tables shut, the search and the proof find what brute force does, and prove it."""
     monkeypatch.setattr("trunkline.loading.parts.fits", lambda tasks: False)
-    for seed in range(150):
-        problem = make_problem(seed, "scattered", overhead)
+    monkeypatch.setattr("trunkline.loading.parts.line_of", lambda *arguments: None)
+    monkeypatch.setattr(Component, "trie", None)
+    for seed in range(100):
+        problem = make_problem(seed, sharing, overhead)
         best = trunkline.plan(problem, "exhaustive", upload=upload).served
         plan = trunkline.plan(problem, upload=upload)
         assert trunkline.check(problem, plan, upload=upload) == [], seed

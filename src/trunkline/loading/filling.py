@@ -34,11 +34,12 @@ class Filling:
         price: seconds of the next step after the l cheapest, shape (levels,); beyond the last one,
             much.
         of_rest: the tally of the models that are not visited along the path.
+        exact: whether all steps ascend (and few enough prices differ), so that counts are exact.
     """
 
     def __init__(self, scattered: Scattered) -> None:
         hulls = [hull_steps(table) for table in scattered.tables]
-        rest = hull_steps(scattered.rest)
+        rest = hull_steps(np.concatenate(([0.0], scattered.rest)))[1:]
         self.start_s = scattered.whole_s + np.array([hull[0] for hull in hulls])
         further = [hull[1:] for hull in hulls] + [rest]
         owner = np.repeat(np.arange(len(further)), [steps.size for steps in further])
@@ -58,6 +59,8 @@ class Filling:
         self.steps, self.of_rest = counts[:-1], (counts[-1], seconds[-1])
         self.seconds = seconds[:-1]
         self._limit_s = scattered.limit_s
+        tables = (*(table[1:] for table in scattered.tables), scattered.rest)
+        self.exact = prices.size <= MAX_LEVELS and all(ascends(np.diff(one)) for one in tables)
 
     def tally(self, path: list[int]) -> Tally:
         """The tally of the models on a path and the rest."""
@@ -105,13 +108,18 @@ class Filling:
         return np.where(left_s >= 0, served, -np.inf)
 
 
+def ascends(steps: NDArray[np.float64]) -> bool:
+    """Whether no step is cheaper than the one before."""
+    return bool((steps[1:] >= steps[:-1]).all())
+
+
 def hull_steps(table: Table) -> NDArray[np.float64]:
     """Steps of a table's lower convex hull from its second entry on, after the step to that.
 
     A visit serves one task at least, so the first step stays as it is, and the others ascend.
     """
     steps = np.diff(table)
-    if steps.size < 3 or (steps[2:] >= steps[1:-1]).all():
+    if ascends(steps[1:]):
         return steps
     corners = [1]
     for k in range(2, table.size):

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.loading.filling import ascends
 from trunkline.loading.highs import Row, add_rows, maximise, row
 from trunkline.loading.scattered import Scattered
 from trunkline.loading.timing import TimeLimit
@@ -102,12 +103,10 @@ class ForestRelaxation:
         parent = np.arange(self.first_edge) - 1
         parent[self.visited] = -1
         for start, table in zip(starts[:-1].tolist(), self._scattered.tables, strict=True):
-            further = np.diff(table[1:])
-            if (further[1:] >= further[:-1]).all():
+            if ascends(np.diff(table[1:])):
                 parent[start + 1 : start + table.size - 1] = start
-        rest = np.diff(self._scattered.rest)
         parent[starts[-1] : starts[-1] + 1] = -1
-        if (rest[1:] >= rest[:-1]).all():
+        if ascends(np.diff(self._scattered.rest)):
             parent[starts[-1] :] = -1
         return parent
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.loading.chains import greedy_chains
 from trunkline.loading.filling import Filling, Tally
 from trunkline.loading.reorder import reorder
 from trunkline.loading.scattered import Scattered, Split
@@ -32,9 +33,6 @@ EFFORT_PER_MODEL = 4
 
 LARGE = 20_000
 """A neighbourhood of so many changes counts twice, and so on."""
-
-MAX_CHAINS = 100
-"""How many greedy chains are built at most."""
 
 SEEDING = 0.2
 """The share of the effort that goes into descents from greedy chains."""
@@ -85,6 +83,7 @@ class LocalSearch:
     Attributes:
         good: (value, path) of the best paths, best first; the value counts tasks, and the share of
             the next one's price that is left.
+        best: the best path by its exact split, if only the empty one, and that split.
     """
 
     scattered: Scattered
@@ -99,6 +98,8 @@ class LocalSearch:
         self._rng = np.random.default_rng(self.seed)
         self._weighed = 0.0
         self._limit = TimeLimit(None)
+        self.best: tuple[list[int], Split] = ([], self.scattered.without_path)
+        self._best_value = -np.inf
 
     def run(
         self,
@@ -134,12 +135,6 @@ class LocalSearch:
         """Whether the search has found enough or spent its effort or time."""
         return self.good[0][0] >= enough or self._weighed >= effort or self._limit.is_up
 
-    def best(self) -> tuple[list[int], Split]:
-        """The best path found, if only the empty one, and its exact split."""
-        exact = [(path, split) for _, path in self.good if (split := self.scattered.split(path))]
-        exact.append(([], self.scattered.without_path))
-        return max(exact, key=lambda one: (one[1].served, -one[1].seconds))
-
     def improve(self, path: list[int], banned: Iterable[int] = ()) -> tuple[list[int], float]:
         """The local optimum below a path, first without the banned models, then with them."""
         banned = list(banned)
@@ -151,8 +146,20 @@ class LocalSearch:
         self._keep(state)
         return state.path, state.value
 
+    def offer(self, path: list[int]) -> None:
+        """Make a path the best one if its exact split is better."""
+        split = self.scattered.split(path)
+        if split is None:
+            return
+        best = self.best[1]
+        if (split.served, -split.seconds) > (best.served, -best.seconds):
+            self.best = list(path), split
+
     def _keep(self, state: _State) -> None:
         """Remember a path if it is among the best of those with different models."""
+        if state.value > self._best_value if self._filling.exact else state.value >= 0:
+            self.offer(state.path)
+            self._best_value = max(self._best_value, state.value)
         members = set(state.path)
         for n, (value, path) in enumerate(self.good):
             if members == set(path):
@@ -165,40 +172,9 @@ class LocalSearch:
         del self.good[POOL:]
 
     def _starts(self) -> Iterator[list[int]]:
-        """The best part of a greedy chain from each model (of many, some), the best first, and the
-        empty path."""
-        filling, saved_s = self._filling, self._saved_s
-        n = len(self.scattered)
-        if not n:
-            yield []
-            return
-        first = np.arange(0, n, -(-n // MAX_CHAINS) or 1)
-        chains, each = first[:, None], np.arange(first.size)
-        work_s = filling.start_s + filling.seconds[:, -1]
-        tasks = 1.0 + filling.steps[:, -1]
-        steps = filling.steps[first] + filling.of_rest[0]
-        seconds = filling.seconds[first] + filling.of_rest[1]
-        spent_s = filling.start_s[first]
-        seen = np.zeros((first.size, n), dtype=bool)
-        seen[each, first] = True
-        served = []
-        for visits in range(1, n + 1):
-            served.append(filling.values((steps, seconds), visits, spent_s))
-            if visits == n or not np.isfinite(served[-1]).any() or self._limit.is_up:
-                break
-            with np.errstate(divide="ignore"):
-                rate = tasks / (work_s - saved_s[chains[:, -1], :n])
-            rate[seen] = -1.0
-            new = rate.argmax(axis=1)
-            spent_s = spent_s + filling.start_s[new] - saved_s[chains[:, -1], new]
-            steps, seconds = steps + filling.steps[new], seconds + filling.seconds[new]
-            seen[each, new] = True
-            chains = np.column_stack((chains, new))
-        found = np.array(served)
-        best = found.max(axis=0)
-        order = [i for i in np.argsort(-best, kind="stable").tolist() if best[i] > -np.inf]
-        parts = [chains[i, : int(found[:, i].argmax()) + 1].tolist() for i in order]
-        yield from (*parts[:1], [], *parts[1:])
+        """The best part of a greedy chain from each model, the best first, and the empty path."""
+        chains = greedy_chains(self.scattered, self._filling, self._limit)
+        yield from (*chains[:1], [], *chains[1:])
 
     def _kick(self, path: list[int]) -> tuple[list[int], list[int]]:
         """The path with a model forced in, and the neighbours that must stay out at first."""

@@ -138,6 +138,8 @@ class _Formulation:
         solver = self._solver
         solver.setOptionValue("mip_rel_gap", 0.0)
         solver.setOptionValue("mip_abs_gap", 0.999)  # tasks are whole
+        for tolerance in ("primal_feasibility_tolerance", "mip_feasibility_tolerance"):
+            solver.setOptionValue(tolerance, 1e-9)  # as the deadline's, else late plans pass
         if math.isfinite(limit.left_s):
             solver.setOptionValue("time_limit", limit.left_s)
         solver.run()

@@ -68,7 +68,7 @@ def _proved(parts: Parts, limit: TimeLimit) -> tuple[list[int], Split, int]:
     search.run(enough=parts.quick_bound, limit=limit)
     proof = Proof(search, parts.quick_bound)
     proof.run(limit)
-    return (*search.best(), proof.bound)
+    return (*search.best, proof.bound)
 
 
 def _visits(problem: LoadingProblem, service: Service) -> list[Visit]:
@@ -76,4 +76,4 @@ def _visits(problem: LoadingProblem, service: Service) -> list[Visit]:
     parts = Parts(problem, service)
     search = LocalSearch(parts.scattered)
     search.run(effort=QUICK_EFFORT)
-    return parts.visits(*search.best())
+    return parts.visits(*search.best)

@@ -8,7 +8,6 @@ their models are planned together, along one path (`scattered`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Protocol
@@ -56,7 +55,7 @@ class Parts:
                 exact = _solve(problem, part, service)
                 if exact is not None:
                     self._solved.append(exact)
-                elif math.isfinite(problem.loading.seconds_per_byte):
+                else:
                     self._open.append(part)
         self.fold = Fold([one.table for one in self._solved], service.limit_s)
         self.scattered = Scattered.of(
@@ -78,7 +77,7 @@ class Parts:
     @cached_property
     def quick_bound(self) -> int:
         """No plan serves more tasks than this: the components without a solution relaxed."""
-        if not self._open:
+        if not len(self.scattered):
             return self.fold.table.size - 1
         service, problem = self._service, self._problem
         tables = [self.fold.table] + [

@@ -44,7 +44,7 @@ class Proof:
     def __init__(self, search: LocalSearch, bound: int) -> None:
         self._search = search
         self.bound = bound
-        self._served = search.best()[1].served
+        self._served = search.best[1].served
         self._open: list[tuple[float, int, _Fixed]] = []
         self._fixed: dict[int, float] = {}
 
@@ -138,5 +138,6 @@ class Proof:
                 if not onward:
                     break
                 previous, at = at, onward[0]
+        self._search.offer(path)
         self._search.improve(path)
-        self._served = max(self._served, self._search.best()[1].served)
+        self._served = self._search.best[1].served

@@ -7,6 +7,7 @@ the seconds saved by what its predecessor left in memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -71,8 +72,12 @@ class Scattered:
         rest: Table = NOTHING,
     ) -> Scattered:
         """The models of some components that have tasks in reach."""
+        loads = math.isfinite(loading.seconds_per_byte)
         models = [
-            i for component in components for i in component.models if service.tables[i].size > 1
+            i
+            for component in components
+            for i in component.models
+            if service.tables[i].size > 1 and (loads or not library.model_bytes[i])
         ]
         limit_s = service.limit_s
         if not models:

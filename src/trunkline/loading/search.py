@@ -49,5 +49,5 @@ def search(
     looked = LocalSearch(parts.scattered, seed)
     effort = None if time_limit_s is None else math.inf
     looked.run(enough=parts.quick_bound, effort=effort, limit=limit)
-    visits = parts.visits(*looked.best())
+    visits = parts.visits(*looked.best)
     return plan_of(problem, "search", batches_of(plain, service, visits), bound=parts.quick_bound)
