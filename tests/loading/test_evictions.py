@@ -25,7 +25,9 @@ class Line:
         return self.cost(keep_soonest(self.needs, self.masks, self.budget, self.resident))
 
     def best(self) -> float:
-        kept = keep_best(self.needs, self.masks, self.budget, self.resident, self.link)
+        kept = keep_best(
+            self.needs, self.masks, self.budget, self.resident, self.link, time_limit_s=10.0
+        )
         assert kept is not None
         return self.cost(kept)
 

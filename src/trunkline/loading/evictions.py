@@ -24,7 +24,8 @@ def keep_soonest(
     needs: Sequence[int], masks: BlockMasks, budget: float, resident: int, *, ahead: bool = False
 ) -> list[int]:
     """For each visit the blocks of others that stay when it loads: those needed soonest, of those
-    needed at one time the largest first.
+    needed at one time the largest first; then what no later visit needs, since one may be put in
+    that does.
 
     Args:
         needs: the blocks of each visit's model, each within the budget.
@@ -42,7 +43,7 @@ def keep_soonest(
             left &= ~stay
             room -= masks.bytes(stay)
         for later in range(place + 1, len(needs)):
-            if not left:
+            if not left or room < masks.smallest:
                 break
             wanted = left & needs[later]
             if not wanted:
@@ -54,6 +55,8 @@ def keep_soonest(
                 size = masks.bytes(wanted)
             stay |= wanted
             room -= size
+        if left and room >= masks.smallest:
+            stay |= left if masks.bytes(left) <= room else masks.largest_within(left, room)
         kept.append(stay)
         resident = stay | need
     return kept
@@ -75,7 +78,7 @@ def keep_best(
     resident: int,
     link: Link,
     *,
-    time_limit_s: float = 10.0,
+    time_limit_s: float,
 ) -> list[int] | None:
     """As `keep_soonest`, with the least load time over all visits; None if not proved in time.
 

@@ -35,6 +35,9 @@ from trunkline.loading.trie import TrieTable, Visit
 MAX_TASKS = 24
 """With more servable tasks than this, branch and bound is tried only where time is given for it."""
 
+MOST_STATES = 1_000_000
+"""Nor does it go on for ever then: a state takes some hundred bytes."""
+
 VisitsOf = Callable[[LoadingProblem, Service], list[Visit]]
 """Plans a plain problem: the visits, in order."""
 
@@ -51,8 +54,8 @@ def extended(
     Args:
         visits_of: plans the same problem without them, for a start where all tasks share one
             deadline.
-        time_limit_s: improve and search for so long, instead of `ROUNDS` rounds and `MAX_STATES`
-            states.
+        time_limit_s: improve and search for so long (about half of it each), instead of `ROUNDS`
+            rounds and `MAX_STATES` states.
     """
     begun = time.perf_counter()
     one = None if problem.overlap else problem.one_deadline
@@ -69,10 +72,10 @@ def extended(
         starts.append(_plain_groups(one, reading, visits_of))
     rounds, until, states = ROUNDS, math.inf, MAX_STATES
     if time_limit_s is not None:
-        rounds, until, states = sys.maxsize, begun + time_limit_s / 2, sys.maxsize
+        rounds, until, states = sys.maxsize, begun + time_limit_s / 2, MOST_STATES
     improved = improve(line, starts, rounds=rounds, enough=bound, until=until)
     if time_limit_s is not None and improved.served < bound:
-        improved.keep_best()
+        improved.keep_best(time_limit_s / 10)
     plans = [line.batches(improved.groups, improved.kept)]
     if solved is not None:
         plans.append(solved.batches)

@@ -25,7 +25,7 @@ from trunkline.loading.schedule import Group, plan_of
 from trunkline.loading.sequence import BatchSequence
 from trunkline.loading.service import Reading, Upload
 
-ROUNDS = 300
+ROUNDS = 200
 """How often a part is taken out and put back."""
 
 LATER = 1.2
@@ -124,25 +124,25 @@ class _Improvement:
 
     def _part(self, plan: BatchSequence) -> Collection[int]:
         """The tasks of a part of the plan: some batches in a row, a model, or some at random."""
-        draw, count = self._draw, len(plan.models)
+        draw, count = self._draw, len(plan.batches)
         if not count:
             return ()
         kind = draw.random()
         if kind < 0.5:
             length = draw.randint(1, max(1, min(4, count // 2)))
             first = draw.randrange(count - length + 1)
-            chosen = plan.members[first : first + length]
+            chosen = plan.batches[first : first + length]
         elif kind < 0.7:
-            model = draw.choice(plan.models)
-            chosen = [m for i, m in zip(plan.models, plan.members, strict=True) if i == model]
+            model = draw.choice(plan.batches).model
+            chosen = [batch for batch in plan.batches if batch.model == model]
         else:
-            served = [k for members in plan.members for k in members]
+            served = [k for batch in plan.batches for k in batch.members]
             return draw.sample(served, max(1, len(served) * draw.randint(1, 3) // 10))
-        return {k for members in chosen for k in members}
+        return {k for batch in chosen for k in batch.members}
 
     def _left_out(self, plan: BatchSequence) -> list[int]:
         """The tasks that a plan does not serve, quickest upload first."""
-        served = {k for members in plan.members for k in members}
+        served = plan.tasks
         return [k for k in self._tasks if k not in served]
 
     def _shuffled(self, tasks: list[int]) -> list[int]:

@@ -23,6 +23,7 @@ class BlockMasks:
         ids: the block behind each bit.
         needs: the mask of each model.
         classes: masks of the blocks that can stand for each other, the largest blocks first.
+        smallest: bytes of the smallest block, 0 if there is none.
     """
 
     def __init__(self, sizes: Mapping[str, float], held: Sequence[Iterable[str]]) -> None:
@@ -45,6 +46,7 @@ class BlockMasks:
                 self.needs[model] |= bits
         self._bit = {block: 1 << n for n, block in enumerate(self.ids)}
         self._sizes = [sizes[block] for block in self.ids]
+        self.smallest = min(self._sizes, default=0.0)
         self._tables = [_sums(self._sizes[n : n + CHUNK]) for n in range(0, len(self.ids), CHUNK)]
         self._known: dict[int, float] = {0: 0.0}
 
@@ -85,11 +87,14 @@ class BlockMasks:
     def largest_within(self, wanted: int, room: float) -> int:
         """The blocks of `wanted`, the largest first, that fit into `room` bytes one after the
         other."""
-        kept = 0
-        for n in _positions(wanted):  # the largest blocks have the lowest bits
-            if self._sizes[n] <= room:
-                room -= self._sizes[n]
-                kept |= 1 << n
+        kept, sizes = 0, self._sizes
+        while wanted:
+            largest = wanted & -wanted  # the largest blocks have the lowest bits
+            wanted ^= largest
+            size = sizes[largest.bit_length() - 1]
+            if size <= room:
+                room -= size
+                kept |= largest
         return kept
 
     def _fill(
