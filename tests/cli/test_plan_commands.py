@@ -101,6 +101,22 @@ def test_every_method_is_there(problem, tmp_path, method, upload):
     assert trunkline("check", problem, plan, "--upload", upload).returncode == 0
 
 
+def test_options_reach_their_method(problem, tmp_path):
+    """Sub-channels, their planner and a time limit are passed on; a method without them says so."""
+    plan = tmp_path / "plan.json"
+    options = ["--channels", "1", "--planner", "greedy", "--slot-s", "0.001"]
+    assert trunkline("plan", problem, "-m", "equal", *options, "-o", plan).returncode == 0
+    batches = json.loads(plan.read_text())["batches"]
+    assert [batch["shares"] for batch in batches] == [[1.0]] * len(batches)
+    assert trunkline("check", problem, plan).returncode == 0
+    stopped = trunkline("plan", problem, "-m", "exhaustive", "--time-limit-s", "0", "--json")
+    document = json.loads(stopped.stdout)
+    assert (document["served"], document["bound"], document["proven"]) == (0, 2, False)
+    refused = trunkline("plan", problem, "-m", "independent", "--time-limit-s", "1")
+    assert refused.returncode == 2
+    assert "no option 'time_limit_s'" in refused.stderr
+
+
 def test_show_prints_the_sharing(problem):
     """The trunk and who stands on it, and the bytes in common."""
     shown = trunkline("show", problem).stdout

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 import trunkline
 from trunkline.loading import LoadingProblem
 from trunkline.loading.document import problem_to_document
+from trunkline.loading.scattered import Scattered
+from trunkline.loading.service import cut
+from trunkline.loading.tables import NOTHING
 
 
 def random_document(rng: random.Random, *, sharing: str, overhead: bool, tasks: int = 6) -> dict:
@@ -87,6 +91,49 @@ def make_problem():
         return trunkline.load({**document, **changes})
 
     return make
+
+
+@pytest.fixture
+def make_scattered():
+    """A function: seed, models, ... -> random models to visit along a path."""
+    return random_scattered
+
+
+def random_scattered(
+    seed: int, models: int = 6, *, directed: bool = False, steps: str = "ascending"
+) -> Scattered:
+    """A random set of models to visit: savings of overlapping blocks, tables of a few tasks.
+
+    With `directed`, some pairs save more one way round. Steps are "ascending" or "any".
+    """
+    rng = np.random.default_rng(seed)
+    held = rng.random((models, 10)) < 0.5
+    sizes = rng.uniform(0.5, 3.0, 10)
+    whole_s = (held * sizes).sum(axis=1) + 0.1
+    saved_s = (held * sizes) @ held.T.astype(float)
+    np.fill_diagonal(saved_s, 0.0)
+    if directed:
+        saved_s = np.minimum(saved_s + rng.choice([0.0, 0.1], saved_s.shape), whole_s)
+        np.fill_diagonal(saved_s, 0.0)
+    tables = []
+    for _ in range(models + 1):
+        further = rng.uniform(0.1, 2.0, rng.integers(0, 5))
+        if steps == "ascending":
+            further.sort()
+        tables.append(np.concatenate(([0.0, rng.uniform(0.1, 2.0)], further)))
+        tables[-1][1:] = tables[-1][1:].cumsum()
+    limit_s = float(rng.uniform(0.2, 0.8) * (whole_s.sum() + sum(t[-1] for t in tables)))
+    rest = tables.pop()
+    if seed % 2:
+        rest = NOTHING
+    return Scattered(
+        tuple(range(models)),
+        tuple(cut(table, limit_s) for table in tables),
+        whole_s,
+        saved_s,
+        cut(rest, limit_s),
+        limit_s,
+    )
 
 
 @pytest.fixture

@@ -138,3 +138,20 @@ def test_greedy_follows_the_rate():
     # Then Y lacks y alone: 2 tasks in 1 s. Then 1 s is left: Z (1.5 s) does not fit.
     plan = trunkline.plan(trunkline.load(document), "greedy")
     assert [(b.model, len(b.tasks)) for b in plan.batches] == [("X", 2), ("Y", 2)]
+
+
+def test_a_stopped_brute_force_claims_nothing(make_problem):
+    """Out of time, `exhaustive` returns a plan that holds and a bound that the optimum meets."""
+    for seed in range(20):
+        problem = make_problem(seed)
+        plan = trunkline.plan(problem, "exhaustive", time_limit_s=0.0)
+        assert trunkline.check(problem, plan) == []
+        assert plan.served == 0
+        assert plan.bound >= trunkline.plan(problem).served
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_a_time_limit_is_a_time(make_problem, seconds):
+    """Negative seconds and NaN are refused."""
+    with pytest.raises(trunkline.TrunklineError, match="time_limit_s: at least 0"):
+        trunkline.plan(make_problem(1), "exhaustive", time_limit_s=seconds)

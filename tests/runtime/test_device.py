@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from trunkline.runtime import Runtime
+from trunkline.runtime import Runtime, device
 from trunkline.runtime.arena import Buffer
 from trunkline.runtime.device import Job, StagingRing, available_bytes
 from trunkline.runtime.placement import place
@@ -67,21 +66,26 @@ def test_a_slot_is_filled_again_only_after_its_copy(store: Store, add: Any) -> N
     assert log == ["wait", "record"] * 5  # 4608 bytes in parts of 1024
 
 
-def test_available_memory_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linux' estimate, in bytes; half of the memory where there is none; never more than all."""
+def test_available_memory_is_what_the_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux' estimate, in bytes; half of the memory where there is none; never more than all, nor
+    than what a container's limit leaves."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0 < available_bytes() <= whole
-    text = "MemTotal: 900 kB\nMemFree: 7 kB\nMemAvailable: 42 kB\n"
-    monkeypatch.setattr("builtins.open", lambda *_, **__: io.StringIO(text))
+    meminfo = tmp_path / "meminfo"
+    monkeypatch.setattr(device, "_MEMINFO", meminfo)
+    monkeypatch.setattr(device, "_CGROUP", tmp_path)
+    assert available_bytes() == whole // 2
+    meminfo.write_text("MemTotal: 900 kB\n")
+    assert available_bytes() == whole // 2
+    meminfo.write_text("MemTotal: 900 kB\nMemFree: 7 kB\nMemAvailable: 42 kB\n")
     assert available_bytes() == 42 * 1024
-    monkeypatch.setattr("builtins.open", lambda *_, **__: io.StringIO("MemTotal: 900 kB\n"))
-    assert available_bytes() == whole // 2
-
-    def missing(*_: object, **__: object) -> None:
-        raise FileNotFoundError
-
-    monkeypatch.setattr("builtins.open", missing)
-    assert available_bytes() == whole // 2
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert available_bytes() == 42 * 1024
+    (tmp_path / "memory.max").write_text("21000\n")
+    assert available_bytes() == 20_000
 
 
 @pytest.mark.cuda

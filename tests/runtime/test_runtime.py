@@ -343,7 +343,7 @@ def test_blocks_that_leave_are_free_before_others_come(
 
 def test_unknown_devices(store: Store) -> None:
     """Devices that PyTorch or this machine does not have are input errors."""
-    for device in ("gpu", "meta", "cuda:99"):
+    for device in ("gpu", "meta", "cuda:99", "cpu:7"):
         with pytest.raises(InputError, match=device):
             Runtime(store, device)
 

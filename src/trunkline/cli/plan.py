@@ -30,24 +30,48 @@ def plan(
     method: Annotated[
         str,
         typer.Option(
-            "--method", "-m", help="optimal, greedy, paper, independent (whole models), exhaustive."
+            "--method",
+            "-m",
+            help="optimal, search, milp, greedy, paper, equal (sub-channels), independent (whole "
+            "models), exhaustive.",
         ),
     ] = "optimal",
     upload: Annotated[
-        Literal["sum", "max"],
-        typer.Option(help="What a batch's upload costs: the optimal shares' sum, or the longest."),
-    ] = "sum",
+        Literal["sum", "max"] | None,
+        typer.Option(
+            help="What a batch's upload costs: the optimal shares' sum (the default), or the "
+            "longest."
+        ),
+    ] = None,
     slot_s: Annotated[
         float | None,
         typer.Option(
             parser=number(0),
             metavar="SECONDS",
-            help="Slot length: paper (default: 0.01), greedy and independent (default: none).",
+            help="Slot length: paper (default: 0.01), greedy and independent (default: none), "
+            "equal (its planner's).",
         ),
     ] = None,
     variant: Annotated[
         Literal["printed", "corrected"] | None,
         typer.Option(help="For paper: equation (19) as printed, or corrected (the default)."),
+    ] = None,
+    channels: Annotated[
+        int | None,
+        typer.Option(min=1, help="For equal: how many sub-channels there are (default: 10)."),
+    ] = None,
+    planner: Annotated[
+        Literal["optimal", "greedy", "paper"] | None,
+        typer.Option(help="For equal: what chooses tasks and order (default: optimal)."),
+    ] = None,
+    time_limit_s: Annotated[
+        float | None,
+        typer.Option(
+            parser=number(0),
+            metavar="SECONDS",
+            help="Seconds to plan for, for optimal, search, milp and exhaustive; then the best "
+            "plan so far is printed, with what it may still lack.",
+        ),
     ] = None,
     margin: Annotated[
         float,
@@ -73,11 +97,18 @@ def plan(
     check_outputs({"--output": output, "--picture": picture}, [problem])
     asked = trunkline.load(problem)
     tell_what_does_not_fit(asked)
-    options = _options(upload=upload, slot_s=slot_s, variant=variant)
+    options = _given(
+        upload=upload,
+        slot_s=slot_s,
+        variant=variant,
+        channels=channels,
+        planner=planner,
+        time_limit_s=time_limit_s,
+    )
     found = trunkline.plan(asked, method, margin=margin, **options)
     whole = None
     if method != "independent" and (picture or not as_json):
-        whole = trunkline.plan(asked, "independent", upload=upload, margin=margin)
+        whole = trunkline.plan(asked, "independent", margin=margin, **_given(upload=upload))
     if as_json:
         print_json(found.to_dict())
     else:
@@ -91,10 +122,9 @@ def plan(
     )
 
 
-def _options(*, upload: str, slot_s: float | None, variant: str | None) -> dict[str, Any]:
-    """The method's keywords that were given."""
-    given = {"upload": upload, "slot_s": slot_s, "variant": variant}
-    return {name: value for name, value in given.items() if value is not None}
+def _given(**options: object) -> dict[str, Any]:
+    """The options that were given on the command line."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _draw(

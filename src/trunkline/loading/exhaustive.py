@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 
 from trunkline.errors import UnsupportedProblemError
 from trunkline.loading.plan import Batch, LoadingPlan
 from trunkline.loading.problem import LoadingProblem, time_limit
+from trunkline.loading.relax import servable_bound
 from trunkline.loading.schedule import make_batch, plan_of
 from trunkline.loading.service import Reading, Upload
+from trunkline.loading.timing import TimeLimit
 
 MAX_TASKS = 12
 """More tasks than this are refused: the states double with each."""
@@ -35,8 +37,13 @@ _Reached = tuple[_Times, "_Reached | None", Batch | None]
 """Times in a state, how it was reached, and by which batch."""
 
 
-def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPlan:
+def exhaustive(
+    problem: LoadingProblem, *, upload: Upload = "sum", time_limit_s: float | None = None
+) -> LoadingPlan:
     """A plan that provably serves the most tasks, and of those ends first.
+
+    Args:
+        time_limit_s: after so many seconds the best plan so far is returned, not proven.
 
     Raises:
         UnsupportedProblemError: more than `MAX_TASKS` tasks, or with a memory budget more than
@@ -57,14 +64,17 @@ def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPla
     fronts: dict[_State, list[_Reached]] = {start: [((0.0, 0.0, 0.0), None, None)]}
     layers: list[list[_State]] = [[] for _ in range(count + 1)]
     layers[0].append(start)
-    for layer in layers:
-        for state in layer:
-            for reached in fronts[state]:
-                for after, times, batch in _steps(problem, state, reached[0], reading):
-                    if after not in fronts:
-                        fronts[after] = []
-                        layers[after[0].bit_count()].append(after)
-                    _keep(fronts[after], (times, reached, batch))
+    limit = TimeLimit(time_limit_s)
+    stopped = False
+    for state in chain.from_iterable(layers):  # a layer only grows while earlier ones are read
+        if stopped := limit.is_up:
+            break
+        for reached in fronts[state]:
+            for after, times, batch in _steps(problem, state, reached[0], reading):
+                if after not in fronts:
+                    fronts[after] = []
+                    layers[after[0].bit_count()].append(after)
+                _keep(fronts[after], (times, reached, batch))
     best = max(fronts, key=lambda state: (state[0].bit_count(), -_first_end(fronts[state])))
     batches: list[Batch] = []
     reached = min(fronts[best], key=lambda one: one[0][2])
@@ -73,7 +83,8 @@ def exhaustive(problem: LoadingProblem, *, upload: Upload = "sum") -> LoadingPla
         reached = reached[1]
     batches.reverse()
     served = sum(len(batch.tasks) for batch in batches)
-    return plan_of(problem, "exhaustive", tuple(batches), bound=served)
+    bound = servable_bound(problem) if stopped else served
+    return plan_of(problem, "exhaustive", tuple(batches), bound=bound)
 
 
 def _first_end(front: list[_Reached]) -> float:

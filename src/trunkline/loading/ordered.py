@@ -1,9 +1,10 @@
-"""Tables for components too large to solve exactly: one from above, two from below. [derived]
+"""The table of one order of models, and tables that no order beats. [derived]
 
-From above (`OrderedTable`): for one fixed order of the models, the exact best choice of which of
-them to visit and how many tasks each serves. From below: `relaxed_table` keeps only a laminar part
-of the sharing, and charges each model at least its least load. Neither is a plan for the true
-sharing, but no plan beats them.
+`OrderedTable`: for one fixed order, the exact best choice of which models to visit and how many
+tasks each serves. Where one order is best for every subset (`consecutive`), it is exact altogether.
+
+`relaxed_table` keeps only a laminar part of the sharing, or charges each model at least its least
+load, whichever says more. Neither is a plan for the true sharing, but no plan beats them.
 """
 
 from __future__ import annotations
@@ -69,37 +70,6 @@ class OrderedTable:
         return visits[::-1]
 
 
-class BestOf:
-    """The entrywise least of several tables for the same models."""
-
-    def __init__(self, tables: Sequence[OrderedTable]) -> None:
-        self._tables = tables
-        most = max(one.table.size for one in tables)
-        padded = np.full((len(tables), most), np.inf)
-        for row, one in zip(padded, tables, strict=True):
-            row[: one.table.size] = one.table
-        self._best = padded.argmin(axis=0)
-        self.table: Table = padded.min(axis=0)
-
-    def visits(self, k: int) -> list[Visit]:
-        """The visits, in order, that serve k tasks in `table[k]` seconds."""
-        return self._tables[int(self._best[k])].visits(k)
-
-
-def nearest_order(
-    start: int, models: Sequence[int], library: ModelLibrary, loading: Link
-) -> list[int]:
-    """The models from the one at position `start`, each followed by the one that then loads in the
-    least time (the first such in `models`)."""
-    left = list(models)
-    order = [left.pop(start)]
-    while left:
-        previous = order[-1]
-        order.append(min(left, key=lambda i: loading.seconds(library.missing_bytes(i, previous))))
-        left.remove(order[-1])
-    return order
-
-
 def relaxed_table(
     component: Component,
     service: Sequence[Table],
@@ -140,13 +110,23 @@ def least_load_table(
     loading: Link,
     limit_s: float,
 ) -> Table:
-    """Each model charged the least that it loads after any other one (or first)."""
+    """Each model charged its whole load less half of the two greatest savings beside other models.
+
+    A visit has two neighbours at most, and what two neighbours save between them is half each's.
+    The first and the last visit lack a neighbour, so half of the second greatest saving is not made
+    at either end (at neither end half of both, where there is one visit only).
+    """
     first, after = load_seconds(library, loading, models)
-    np.fill_diagonal(after, np.inf)
-    least = np.minimum(first, after.min(axis=0)) if len(models) > 1 else first
+    saved = first - after
+    saved = np.maximum(saved, saved.T)
+    np.fill_diagonal(saved, 0.0)
+    greatest = np.sort(np.vstack((np.zeros((2, len(models))), saved)), axis=0)[-2:]
+    ends = float(greatest[0].min(initial=np.inf))
     tables = []
-    for i, seconds in zip(models, least, strict=True):
-        table = service[i] + seconds
+    for i, seconds in zip(models, first - greatest.sum(axis=0) / 2, strict=True):
+        table = service[i] + max(float(seconds), 0.0)
         table[0] = 0.0
         tables.append(cut(table, limit_s))
-    return Fold(tables, limit_s).table
+    least = Fold(tables, limit_s).table.copy()
+    least[1:] += ends
+    return cut(least, limit_s)

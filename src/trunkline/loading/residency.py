@@ -33,7 +33,6 @@ from numpy.typing import NDArray
 from trunkline.loading.masks import BlockMasks
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.service import Table, cut
-from trunkline.loading.subsets import MAX_CELLS
 
 MAX_WORK = 300_000
 """The tables are given up when they take more comparisons of states than this (some tenths of a
@@ -41,6 +40,9 @@ second); a choice of what stays counts as ten."""
 
 MAX_MODELS = 14
 """They are not begun with more models than this."""
+
+MAX_CELLS = 1 << 23
+"""The tables hold at most this many numbers (64 MiB)."""
 
 
 class TooManyStatesError(Exception):

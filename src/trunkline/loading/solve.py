@@ -9,22 +9,28 @@ from dataclasses import replace
 from typing import Any
 
 from trunkline.errors import InputError, UnknownMethodError
+from trunkline.loading.equal import equal
 from trunkline.loading.exhaustive import exhaustive
 from trunkline.loading.greedy import greedy
 from trunkline.loading.independent import independent
 from trunkline.loading.insertion import insertion
+from trunkline.loading.milp import milp
 from trunkline.loading.optimal import optimal
 from trunkline.loading.paper import paper
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
+from trunkline.loading.search import search
 
 Method = Callable[..., LoadingPlan]
 
 METHODS: Mapping[str, Method] = {
     "optimal": optimal,
+    "search": search,
+    "milp": milp,
     "greedy": greedy,
     "paper": paper,
     "independent": independent,
+    "equal": equal,
     "exhaustive": exhaustive,
     "insertion": insertion,
 }
@@ -40,7 +46,7 @@ def solve(
 
     Args:
         margin: every batch ends this share of its tasks' deadlines before them, for surprises.
-        options: the method's own keywords (`upload`, `slot_s`, `variant`).
+        options: the method's own keywords (`upload`, `time_limit_s`, `slot_s`, ...).
 
     Raises:
         UnknownMethodError: no such method, or an option that the method does not have.
@@ -59,7 +65,8 @@ def solve(
     started = time.perf_counter()
     plan = chosen(_hurried(problem, margin), **options)
     if margin:  # the bound is about the deadline as stated
-        bound = optimal(problem, upload=options.get("upload", "sum")).bound
+        shared = {name: options[name] for name in ("upload", "time_limit_s") if name in options}
+        bound = optimal(problem, **shared).bound
         plan = replace(plan, bound=bound, proven=plan.served == bound)
     return replace(plan, solve_s=time.perf_counter() - started)
 

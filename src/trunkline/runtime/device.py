@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import torch
@@ -84,6 +86,8 @@ def open_memory(device: str | torch.device, threads: int | None = None) -> Memor
     except RuntimeError:
         raise InputError(f"device {str(device)!r} is none that PyTorch knows") from None
     if found.type == "cpu":
+        if found.index:
+            raise InputError(f"device {str(device)!r}: there is one, cpu")
         return HostMemory(threads)
     if found.type != "cuda":
         raise InputError(f"device {str(device)!r}: models run on cpu and cuda")
@@ -258,13 +262,20 @@ class StagingRing:
         return self._slots[self._next]
 
 
+_CGROUP: Final = Path("/sys/fs/cgroup")
+_MEMINFO: Final = Path("/proc/meminfo")
+
+
 def available_bytes() -> int:
-    """Bytes of host memory that can still be had without swapping (half of all where unknown)."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """Bytes of host memory that can still be had without swapping, within the limit of a container
+    if there is one (half of all where the system does not tell)."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    with suppress(OSError, ValueError, StopIteration):
+        lines = _MEMINFO.read_text(encoding="ascii").splitlines()
+        line = next(one for one in lines if one.startswith("MemAvailable:"))
+        found = int(line.split()[1]) * 1024
+    with suppress(OSError, ValueError):  # "max" is no number: no limit
+        limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
+        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+        found = min(found, max(0, limit - used))
+    return found

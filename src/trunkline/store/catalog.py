@@ -18,6 +18,8 @@ from trunkline.units import shorten
 
 _REFERENCES: Final = ("config", "subject", "layers", "manifests", "blobs")
 _DOCUMENT: Final = re.compile(r"\b(manifest|index|list)\.v[0-9]+\+json$")
+NAMED: Final = 8
+"""So many models are named where one that is not there was asked for."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,13 @@ class Catalog:
             return index.models[name]
         if name in index.damaged:
             raise index.damaged[name]
-        known = ", ".join(shorten(repr(one), 40) for one in sorted(index.models)[:8])
+        known = [shorten(repr(one), 40) for one in sorted(index.models)]
+        some = ", ".join(known[:NAMED]) + (
+            f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+        )
         raise NotInStoreError(
             f"no model {shorten(name)!r} in the store at {self._layout.path} "
-            f"(there: {known or 'none yet'})"
+            f"(there: {some or 'none yet'})"
         )
 
     def manifest(self, entry: Layer) -> Manifest:
