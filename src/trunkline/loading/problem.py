@@ -28,6 +28,7 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from trunkline.errors import UnsupportedProblemError
 from trunkline.library import ModelLibrary
 from trunkline.links import Link
 
@@ -132,6 +133,19 @@ class LoadingProblem:
             return None
         one = self.one_deadline
         return one if one is None or not one.resident else replace(one, resident=frozenset())
+
+    def plain_for(self, method: str) -> LoadingProblem:
+        """The plain problem, for a method that takes no other.
+
+        Raises:
+            UnsupportedProblemError: an optional field makes a difference.
+        """
+        if self.plain is None:
+            raise UnsupportedProblemError(
+                f"{method!r} takes one deadline, tasks that are there at the start, no memory "
+                "budget, nothing resident and no overlap; use 'optimal', 'insertion' or 'greedy'"
+            )
+        return self.plain
 
     @cached_property
     def one_deadline(self) -> LoadingProblem | None:
