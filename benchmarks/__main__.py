@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.measure import MISSED
 from trunkline.runtime.machine import processor
 
-NAMES = ("planner", "loading", "reproduce", "store", "switching")
+NAMES = ("planner", "loading", "extensions", "online", "reproduce", "store", "switching")
 
 
 def main() -> int:

@@ -85,7 +85,7 @@ def test_the_preset_can_be_printed_and_used(tmp_path):
 
 BAD = {
     "no such figure": (["--figures", "6,10"], "no figure '10'; there are 6, 7, 8, 9"),
-    "no such preset": (["--preset", "missing.yaml"], "missing.yaml: $: cannot be read"),
+    "no such preset": (["--preset", "missing.yaml"], "missing.yaml: cannot be read"),
     "no processes": (["--jobs", "0"], "--jobs 0: a number of processes"),
     "a folder that is a file": (["--dir", __file__, "--figures", "9"], "test_reproduce.py"),
 }

@@ -9,6 +9,7 @@ import pytest
 
 import trunkline
 from trunkline.loading import LoadingProblem
+from trunkline.loading.document import problem_to_document
 from trunkline.loading.scattered import Scattered
 from trunkline.loading.service import cut
 from trunkline.loading.tables import NOTHING
@@ -133,3 +134,37 @@ def random_scattered(
         cut(rest, limit_s),
         limit_s,
     )
+
+
+@pytest.fixture
+def make_extended(make_problem):
+    """A function: seed, tasks -> a small problem with every optional field that the seed gives."""
+
+    def make(seed: int, tasks: int = 8) -> LoadingProblem:
+        rng = random.Random(seed)
+        sharing = rng.choice(["prefix", "scattered"])
+        document = problem_to_document(make_problem(seed, sharing, seed % 3 == 0))
+        names = [model["id"] for model in document["models"]]
+        if rng.random() < 0.5:
+            document["models"] = [{**model, "max_batch": 9} for model in document["models"]]
+        arrives, differs = rng.random() < 0.7, rng.random() < 0.7
+        document["tasks"] = [
+            {
+                "id": f"u{k}",
+                "model": rng.choice(names),
+                "upload_bits": rng.choice([0, 1, 2, 3, 6]),
+                "bits_per_s_per_hz": rng.choice([0.5, 1.0, 2.0]),
+                "arrival_s": rng.choice([0, 0, 1, 3, 6]) if arrives else 0,
+                "deadline_s": rng.choice([2, 5, 9, 15, 30]) if differs else 15,
+            }
+            for k in range(tasks)
+        ]
+        if rng.random() < 0.6:
+            document["memory_bytes"] = rng.choice([3, 5, 8, 10, 15, 30])
+        if rng.random() < 0.5:
+            document["resident"] = [b for b in document["blocks"] if rng.random() < 0.4]
+        if rng.random() < 0.4:
+            document["overlap"] = True
+        return trunkline.load(document)
+
+    return make

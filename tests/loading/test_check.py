@@ -9,6 +9,7 @@ import pytest
 
 import trunkline
 from trunkline.errors import DocumentError
+from trunkline.loading.document import problem_to_document
 
 PROBLEM = {
     "format": "trunkline/loading-problem/1",
@@ -224,3 +225,116 @@ def test_max_reading_is_charged_by_the_longest():
     problem = trunkline.load(PROBLEM)
     assert trunkline.check(problem, plan, upload="max") == []
     assert any("upload_s is 3" in violation for violation in trunkline.check(problem, plan))
+
+
+# The same plan with overlap: n's tasks upload in no time at 4, its load begins when m's is over, at
+# 8, and ends at 12; m has ended at 9, so n computes from 12 to 12.75.
+OVERLAPPING = {
+    **PLAN,
+    "finish_s": 12.75,
+    "batches": [
+        {**PLAN["batches"][0], "load_start_s": 4.0, "compute_start_s": 8.0},
+        {
+            **PLAN["batches"][1],
+            "start_s": 4.0,
+            "load_start_s": 8.0,
+            "compute_start_s": 12.0,
+            "finish_s": 12.75,
+        },
+    ],
+}
+
+
+def overlapping(number: int = 1, problem: dict | None = None, **changes: object) -> list[str]:
+    """The violations of the overlapping plan with one batch changed."""
+    plan = copy.deepcopy(OVERLAPPING)
+    plan["batches"][number].update(changes)
+    plan["finish_s"] = plan["batches"][1]["finish_s"]
+    return trunkline.check(trunkline.load({**PROBLEM, "overlap": True, **(problem or {})}), plan)
+
+
+def test_an_overlapping_plan_made_by_hand_holds():
+    """It holds where overlap is allowed, so does the one without overlap, and neither is beaten."""
+    assert overlapping() == []
+    problem = trunkline.load({**PROBLEM, "overlap": True})
+    assert trunkline.check(problem, PLAN) == []
+    assert trunkline.plan(problem, "exhaustive").finish_s <= 12.75
+    assert any(
+        "does not allow it" in v for v in trunkline.check(trunkline.load(PROBLEM), OVERLAPPING)
+    )
+
+
+def moved(load: float, compute: float, start: float = 4.0) -> dict[str, float]:
+    """The second batch with its steps begun at other times."""
+    return {
+        "start_s": start,
+        "load_start_s": load,
+        "compute_start_s": compute,
+        "finish_s": compute + 0.75,
+    }
+
+
+def test_steps_that_overlap_too_much_are_found():
+    """Uploads, loads and computations that begin too early, each alone."""
+    assert overlapping(**moved(8.0, 12.0, start=3.0)) == ["batches[1]: starts at 3 s, before 4 s"]
+    assert overlapping(**moved(7.0, 12.0)) == ["batches[1]: loads at 7 s, before 8 s"]
+    assert overlapping(**moved(8.0, 11.0)) == ["batches[1]: computes at 11 s, before 12 s"]
+    assert overlapping(finish_s=12.0) == ["batches[1]: finish_s is 12, recomputed 12.75"]
+    arrives = {"tasks": [*PROBLEM["tasks"][:2], {**PROBLEM["tasks"][2], "arrival_s": 5.0}]}
+    assert overlapping(problem=arrives) == ["batches[1]: starts at 4 s, before 5 s"]
+
+
+def test_only_one_batch_is_loaded_ahead():
+    """The third load waits until the first batch has ended."""
+    tasks = [*PROBLEM["tasks"], {**PROBLEM["tasks"][2], "id": "u4"}]
+    third = {
+        **OVERLAPPING["batches"][1],
+        "tasks": ["u4"],
+        "load_bytes": 0,
+        "load_s": 0.0,
+        "load_start_s": 12.0,
+        "compute_start_s": 19.75,
+        "finish_s": 20.5,
+    }
+    first = {**OVERLAPPING["batches"][0], "compute_start_s": 18.0, "finish_s": 19.0}
+    second = {**OVERLAPPING["batches"][1], "compute_start_s": 19.0, "finish_s": 19.75}
+    totals = {"served": 4, "tasks": 4, "bound": 4, "finish_s": 20.5}
+    plan = {**OVERLAPPING, **totals, "batches": [first, second, third]}
+    problem = trunkline.load({**PROBLEM, "overlap": True, "tasks": tasks, "deadline_s": 30.0})
+    assert trunkline.check(problem, plan) == ["batches[2]: loads at 12 s, before 19 s"]
+    plan["batches"][2] = {**third, "load_start_s": 19.0}
+    assert trunkline.check(problem, plan) == []
+
+
+def test_blocks_in_use_are_not_evicted():
+    """While m computes its block b cannot go; a load that waits for m's end may evict it."""
+    budget = {"memory_bytes": 10}
+    message = "batches[1]: evicts 'b' while the batch before it computes with it"
+    assert overlapping(problem=budget, evicted=["b"]) == [message]
+    assert overlapping(problem=budget, evicted=["b"], **moved(9.0, 13.0)) == []
+    held = "batches[1]: 12 bytes are resident, over the budget of 10"
+    assert overlapping(problem=budget, evicted=[]) == [held]
+
+
+def test_half_an_overlap_is_no_document():
+    """The two starts stand together, and moments are not negative."""
+    plan = copy.deepcopy(OVERLAPPING)
+    del plan["batches"][1]["compute_start_s"]
+    with pytest.raises(DocumentError, match=r"\$\.batches\[1\]: .* stand together"):
+        trunkline.load_plan(plan)
+    plan["batches"][1]["compute_start_s"] = -1.0
+    with pytest.raises(DocumentError, match=r"\$\.batches\[1\]\.compute_start_s"):
+        trunkline.load_plan(plan)
+    with pytest.raises(DocumentError, match=r"\$\.overlap"):
+        trunkline.load({**PROBLEM, "overlap": "yes"})
+
+
+def test_overlapping_plans_and_problems_round_trip():
+    """Documents of both read back as themselves."""
+    plan = trunkline.load_plan(OVERLAPPING)
+    assert plan.overlaps
+    assert trunkline.load_plan(plan.to_dict()) == plan
+    assert not trunkline.load_plan(PLAN).overlaps
+    problem = trunkline.load({**PROBLEM, "overlap": True})
+    assert trunkline.load(problem_to_document(problem)).overlap
+    assert "overlap" not in problem_to_document(trunkline.load(PROBLEM))

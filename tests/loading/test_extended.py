@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-import random
+from dataclasses import replace
 
 import pytest
 
 import trunkline
 from trunkline.errors import UnsupportedProblemError
 from trunkline.loading.document import problem_to_document
-from trunkline.loading.forward import Forward
+from trunkline.loading.extended import extended
+from trunkline.loading.line import Line
+from trunkline.loading.sequence import BatchSequence
 from trunkline.loading.service import Reading
 
 
-def extended(make_problem, seed: int, sharing: str):
-    """A tiny problem with every optional field that the seed gives it."""
-    rng = random.Random(seed)
-    document = problem_to_document(make_problem(seed, sharing, seed % 2 == 0))
-    document["tasks"] = document["tasks"][:5]
-    for task in document["tasks"]:
-        if rng.random() < 0.5:
-            task["arrival_s"] = rng.choice([0, 1, 3, 6])
-        if rng.random() < 0.5:
-            task["deadline_s"] = rng.choice([2, 5, 9, 30])
-    if rng.random() < 0.6:
-        document["memory_bytes"] = rng.choice([5, 10, 15, 30])
-    if rng.random() < 0.5:
-        document["resident"] = [b for b in document["blocks"] if rng.random() < 0.4]
-    return trunkline.load(document)
-
-
-@pytest.mark.parametrize("sharing", ["prefix", "scattered"])
-def test_plans_hold_and_bounds_are_valid(make_problem, sharing):
-    """Every method's plan passes the checker, and no bound is below the brute-force optimum."""
-    proven = 0
-    for seed in range(120):
-        problem = extended(make_problem, seed, sharing)
-        best = trunkline.plan(problem, "exhaustive")
-        assert trunkline.check(problem, best) == [], seed
-        for method in ("optimal", "greedy", "independent"):
-            plan = trunkline.plan(problem, method)
-            assert trunkline.check(problem, plan) == [], (seed, method)
+@pytest.mark.parametrize("upload", ["sum", "max"])
+def test_equals_brute_force(make_extended, upload):
+    """On tiny problems with any optional field `optimal` serves as many as brute force and proves
+    it; every method's plan holds, and no bound is below the optimum."""
+    for seed in range(150):
+        problem = make_extended(seed, tasks=7)
+        best = trunkline.plan(problem, "exhaustive", upload=upload)
+        assert trunkline.check(problem, best, upload=upload) == [], seed
+        plan = trunkline.plan(problem, upload=upload)
+        assert (plan.served, plan.proven) == (best.served, True), seed
+        for method in ("optimal", "greedy", "independent", "insertion"):
+            plan = trunkline.plan(problem, method, upload=upload)
+            assert trunkline.check(problem, plan, upload=upload) == [], (seed, method)
             assert plan.served <= best.served <= plan.bound, (seed, method)
-        proven += trunkline.plan(problem).proven
-    assert proven > 40  # the bound is of use, not only valid
+
+
+def test_a_time_limit_is_used_to_prove(make_extended):
+    """With time given the search goes on until it is proved (or the time is over)."""
+    for seed in range(5):
+        problem = make_extended(seed)
+        plan = extended(problem, Reading(), lambda *_: [], time_limit_s=1.0)
+        assert plan.served == trunkline.plan(problem, "exhaustive").served
+        assert plan.proven
+        hurried = extended(problem, Reading(), lambda *_: [], time_limit_s=0.0)
+        assert hurried.served <= plan.served <= hurried.bound
+        assert trunkline.check(problem, hurried) == []
 
 
 def base(**changes: object) -> dict:
@@ -98,18 +95,59 @@ def test_relaxing_never_serves_fewer_than_the_plain_optimum(make_problem, sharin
 
 def test_known_sequences_evict_what_is_used_last():
     """When the order is known, the block that is used again soonest stays."""
-    # order A B A C with room for two: when B comes C's block is not there; when C comes, B goes
+    # room for two. Order A B A C: when C comes, A or B may go. Order A B C A: b goes, a stays.
     tasks = [task("a", "A"), task("b", "B"), task("a2", "A"), task("c", "C")]
     document = base(tasks=tasks, memory_bytes=2)
     document["blocks"]["c"] = 1
     document["models"].append({**document["models"][0], "id": "C", "blocks": ["c"]})
-    problem = trunkline.load(document)
-    groups = [(0, [0]), (1, [1]), (0, [2]), (2, [3])]
-    batches = Forward(problem, Reading()).replay(groups).batches
+    line = Line(trunkline.load(document), Reading())
+    sequence = BatchSequence(line, [(0, [0]), (1, [1]), (0, [2]), (2, [3])])
+    batches = line.batches(sequence.groups, sequence.kept)
     assert [batch.load_bytes for batch in batches] == [1, 1, 0, 1]
-    swapped = [(0, [0]), (1, [1]), (2, [3]), (0, [2])]
-    batches = Forward(problem, Reading()).replay(swapped).batches
+    sequence = BatchSequence(line, [(0, [0]), (1, [1]), (2, [3]), (0, [2])])
+    batches = line.batches(sequence.groups, sequence.kept)
     assert [batch.evicted for batch in batches] == [(), (), ("b",), ()]
+
+
+def test_overlap_never_serves_fewer(make_extended):
+    """What runs one after the other may run so when overlap is allowed."""
+    more = 0
+    for seed in range(80):
+        problem = replace(make_extended(seed, tasks=6), overlap=False)
+        served = trunkline.plan(problem).served
+        overlapping = trunkline.plan(replace(problem, overlap=True))
+        assert overlapping.proven, seed
+        assert overlapping.served >= served, seed
+        more += overlapping.served > served
+    assert more > 5
+
+
+def test_both_models_have_to_fit_to_be_loaded_ahead():
+    """A and B of 1 byte each, loads and computations of 1: with room for both B is loaded while A
+    computes, and ends at 3; with room for one its load waits for A, and it ends at 4."""
+    model = {"seconds_per_batch": 1, "seconds_per_task": 0, "max_batch": 4}
+    models = [{"id": "A", "blocks": ["a"], **model}, {"id": "B", "blocks": ["b"], **model}]
+    tasks = [task("a", "A"), task("b", "B")]
+    document = base(tasks=tasks, models=models, overlap=True)
+    for budget, end in ((None, 3.0), (2, 3.0), (1, 4.0)):
+        limits = {} if budget is None else {"memory_bytes": budget}
+        problem = trunkline.load({**document, **limits, "deadline_s": end})
+        for method in ("optimal", "insertion", "exhaustive", "greedy"):
+            plan = trunkline.plan(problem, method)
+            assert trunkline.check(problem, plan) == []
+            assert (plan.served, plan.finish_s) == (2, end), (method, budget)
+        late = trunkline.load({**document, **limits, "deadline_s": end - 0.5})
+        assert trunkline.plan(late).served == 1
+
+
+def test_a_budget_can_cost_what_overlap_gains():
+    """No budget means that two models' blocks are held; a budget below both forbids that."""
+    tasks = [task(name, model) for name, model in (("a", "A"), ("b", "B"))]
+    model = {"seconds_per_batch": 1, "seconds_per_task": 0, "max_batch": 4}
+    models = [{"id": "A", "blocks": ["a"], **model}, {"id": "B", "blocks": ["b"], **model}]
+    document = base(tasks=tasks, models=models, overlap=True, deadline_s=3.0)
+    assert trunkline.plan(trunkline.load(document)).served == 2
+    assert trunkline.plan(trunkline.load({**document, "memory_bytes": 1.5})).served == 1
 
 
 def test_one_visit_per_model_is_no_longer_optimal():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -18,6 +19,7 @@ from trunkline.pictures.bars import BarChart, draw_bars
 from trunkline.pictures.curves import Chart, Curve, draw_curves
 from trunkline.pictures.figure import save
 from trunkline.pictures.sharing import model_order
+from trunkline.pictures.timeline import _starts
 
 LIBRARY = ModelLibrary(
     {"a": 4e6, "b": 1e6, "c": 2e6, "d": 1e6},
@@ -62,6 +64,16 @@ def test_any_timeline_can_be_drawn(tmp_path, rows):
     """No batch, one, and several; the deadline may be 0."""
     path = draw_timelines(tmp_path / "timeline.png", [("a: 1", rows), ("b", [])], 0.0)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_overlapping_batches_are_drawn_where_they_run(tmp_path):
+    """A batch with moments of its own for its load and its computation is drawn at these."""
+    apart = replace(batch(0.0), load_start_s=2.0, compute_start_s=5.0, finish_s=5.2)
+    path = draw_timelines(tmp_path / "apart.png", [("a: 1", [apart])], 6.0)
+    together = draw_timelines(tmp_path / "together.png", [("a: 1", [batch(0.0)])], 6.0)
+    assert path.read_bytes() != together.read_bytes()
+    assert _starts(apart) == (0.0, 2.0, 5.0)
+    assert _starts(batch(0.0)) == pytest.approx((0.0, 0.1, 0.4))
 
 
 @pytest.fixture

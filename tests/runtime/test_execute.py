@@ -192,3 +192,29 @@ def test_no_tasks_no_batches(store: Store, states: dict[str, Any]) -> None:
     """An empty problem gives an empty report and no error to speak of."""
     report = run(problem_of(store, tasks=()), store)
     assert (report.received, report.finish_s, report.median_relative_error) == (0, 0.0, None)
+
+
+def test_planned_evictions_are_carried_out(store: Store, states: dict[str, Any]) -> None:
+    """Under a memory budget the run drops and loads what the plan says, batch by batch."""
+    room = 1.2 * max(problem_of(store).library.model_bytes)
+    tasks = tuple(
+        Task(f"t{i}", name, 0.0, 5.0, arrival_s=0.02 * i) for i, name in enumerate("abcacb")
+    )
+    for method in ("optimal", "insertion", "greedy"):
+        problem = problem_of(store, memory_bytes=room, tasks=tasks)
+        plan = trunkline.plan(problem, method)
+        assert trunkline.check(problem, plan) == []
+        assert any(batch.evicted for batch in plan.batches)
+        report = execute(problem, plan, store)
+        assert report.served == plan.served == 6
+        moved = [batch.bytes_moved for batch in report.batches]
+        assert moved == [batch.load_bytes for batch in plan.batches]
+
+
+def test_overlapping_plans_are_refused(store: Store, states: dict[str, Any]) -> None:
+    """The runtime runs one batch after the other, and says so before it starts."""
+    problem = problem_of(store, overlap=True)
+    plan = trunkline.plan(problem)
+    assert plan.overlaps
+    with pytest.raises(InputError, match=r"batches overlap.*without"):
+        execute(problem, plan, store)

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -77,22 +78,28 @@ def test_a_blob_is_opened_with_its_length(store: Store) -> None:
         layout.open_blob(digest, 4)
 
 
-@pytest.fixture
-def file_limit() -> Iterator[Callable[[int], None]]:
-    """Limits the size of files for the test: writes beyond fail as on a full disk (EFBIG)."""
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Limits the size of files: writes beyond fail as on a full disk (EFBIG). Nothing else may be
+    written meanwhile, nor pytest's own output if that goes to a file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_write_that_fails_leaves_everything_as_it_was(
-    store: Store, layered: Callable[..., Tensors], file_limit: Callable[[int], None]
+    store: Store, layered: Callable[..., Tensors]
 ) -> None:
     """When no more can be written: a clear error, no temporaries, the index as before."""
     store.add("small", layered(1))
     before = (store.path / "index.json").read_bytes()
-    file_limit(8192)
-    with pytest.raises(StoreError, match="cannot write to the store"):
+    with (
+        pytest.raises(StoreError, match="cannot write to the store"),
+        files_of_at_most(8192),
+    ):
         store.add("large", layered(1, 2, size=100))  # 40,000 bytes a layer
     assert (store.path / "index.json").read_bytes() == before
     assert list((store.path / ".trunkline" / "tmp").iterdir()) == []

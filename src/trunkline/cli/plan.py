@@ -32,8 +32,8 @@ def plan(
         typer.Option(
             "--method",
             "-m",
-            help="optimal, search, milp, greedy, paper, equal (sub-channels), independent (whole "
-            "models), exhaustive.",
+            help="optimal, search, milp, insertion (any optional field), greedy, paper, equal "
+            "(sub-channels), independent (whole models), exhaustive.",
         ),
     ] = "optimal",
     upload: Annotated[

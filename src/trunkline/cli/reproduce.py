@@ -31,7 +31,7 @@ def reproduce(
     figures: Annotated[
         str | None,
         typer.Option(
-            help="Only these of 1,2,6,7,8,9,rates,sensitivity (default: all that can be made)."
+            help="Only these of 1,2,6,7,8,9,rates,sensitivity,memory (default: all possible)."
         ),
     ] = None,
     runs: Annotated[

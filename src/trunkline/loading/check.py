@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from trunkline.errors import InputError
@@ -18,7 +19,16 @@ RELATIVE = 2e-9
 """Two figures agree, and a limit holds, up to this relative difference: twice what planners allow
 themselves, so that rounding never refuses a plan that just meets a limit."""
 
-FIGURES = ("load_bytes", "upload_s", "load_s", "compute_s", "start_s", "finish_s")
+FIGURES = (
+    "load_bytes",
+    "upload_s",
+    "load_s",
+    "compute_s",
+    "start_s",
+    "load_start_s",
+    "compute_start_s",
+    "finish_s",
+)
 
 Upload = Literal["sum", "max"]
 
@@ -32,6 +42,11 @@ def check(problem: LoadingProblem, plan: LoadingPlan, *, upload: Upload = "sum")
     a batch loads at least the blocks that are not resident and at most the whole model (a plan may
     reload what it has, never skip what it lacks); residents never pass the memory budget; the
     totals are the batches' totals and the bound is not below what is served.
+
+    Where the problem allows overlap, a batch may say when it loads and computes. Then uploads do
+    not overlap each other, nor do loads, nor computations; each batch's steps follow each other; a
+    load begins after the batch before the last has ended; and no block is evicted while a batch
+    computes with it.
 
     Args:
         upload: "sum" charges a batch by its shares, equation (7); "max" charges it the longest
@@ -48,7 +63,8 @@ def _not_finite(plan: LoadingPlan) -> Iterator[str]:
     """Figures that are no finite number; with one of them nothing else can be judged."""
     for n, batch in enumerate(plan.batches):
         for name in FIGURES:
-            if not math.isfinite(value := getattr(batch, name)):
+            value = getattr(batch, name)
+            if value is not None and not math.isfinite(value):
                 yield f"batches[{n}]: {name} is {value}"
         if any(not math.isfinite(share) for share in batch.shares):
             yield f"batches[{n}]: a share is not a finite number"
@@ -61,7 +77,7 @@ def _violations(problem: LoadingProblem, plan: LoadingPlan, upload: Upload) -> I
     holds = {model.id: frozenset(model.blocks) for model in problem.library}
     resident = frozenset(problem.resident)
     served_in: dict[str, int] = {}
-    clock = 0.0
+    line = _Line()
     for n, batch in enumerate(plan.batches):
         here = f"batches[{n}]"
         if batch.model not in holds:
@@ -69,11 +85,39 @@ def _violations(problem: LoadingProblem, plan: LoadingPlan, upload: Upload) -> I
             continue
         members = [tasks[task] for task in batch.tasks if task in tasks]
         yield from _membership(batch, here, tasks, served_in, n)
-        yield from _timing(problem, batch, members, here, clock, upload)
+        yield from _timing(problem, batch, members, here, upload)
+        yield from _order(problem, batch, members, here, line)
+        if not _is_before(line.ended_s, _loads(batch)):
+            for block in sorted(line.computing.intersection(batch.evicted or ())):
+                yield f"{here}: evicts {block!r} while the batch before it computes with it"
         resident, faults = _loading(problem, batch, here, holds[batch.model], resident)
         yield from faults
-        clock = max(clock, batch.finish_s)
+        line.add(batch, holds[batch.model])
     yield from _totals(problem, plan)
+
+
+@dataclass
+class _Line:
+    """The batches until now.
+
+    Attributes:
+        uploaded_s, loaded_s, ended_s: when the last of their uploads, loads and computations ends.
+        last_but_one_s: when the last computation but one ends.
+        computing: the blocks of the last batch's model.
+    """
+
+    uploaded_s: float = 0.0
+    loaded_s: float = 0.0
+    ended_s: float = 0.0
+    last_but_one_s: float = 0.0
+    computing: frozenset[str] = frozenset()
+
+    def add(self, batch: Batch, blocks: frozenset[str]) -> None:
+        self.uploaded_s = max(self.uploaded_s, batch.start_s + batch.upload_s)
+        self.loaded_s = max(self.loaded_s, _loads(batch) + batch.load_s)
+        self.last_but_one_s = self.ended_s
+        self.ended_s = max(self.ended_s, batch.finish_s)
+        self.computing = blocks
 
 
 def _membership(
@@ -96,9 +140,9 @@ def _timing(
     batch: Batch,
     members: list[Task],
     here: str,
-    clock: float,
     upload: Upload,
 ) -> Iterator[str]:
+    """How long the steps of a batch take, and whether its tasks are in time."""
     costs = next(model for model in problem.models if model.id == batch.model)
     size = len(batch.tasks)
     if size > costs.max_batch:
@@ -107,16 +151,53 @@ def _timing(
     yield from _agree(here, "upload_s", batch.upload_s, _upload(problem, batch, members, upload))
     compute = costs.seconds_per_task * size + costs.seconds_per_batch
     yield from _agree(here, "compute_s", batch.compute_s, compute)
-    earliest = max([clock, *(task.arrival_s for task in members)])
-    if batch.start_s < earliest and not _close(batch.start_s, earliest):
-        yield f"{here}: starts at {batch.start_s:g} s, before {earliest:g} s"
-    finish = batch.start_s + batch.upload_s + batch.load_s + batch.compute_s
-    yield from _agree(here, "finish_s", batch.finish_s, finish)
+    yield from _agree(here, "finish_s", batch.finish_s, _computes(batch) + batch.compute_s)
     for task in members:
         deadline = problem.deadline_s if task.deadline_s is None else task.deadline_s
         if batch.finish_s > deadline * (1 + RELATIVE):
             late = f"ends at {batch.finish_s:g} s, after the deadline {deadline:g} s"
             yield f"{here}: {late} of task {task.id!r}"
+
+
+def _order(
+    problem: LoadingProblem, batch: Batch, members: list[Task], here: str, line: _Line
+) -> Iterator[str]:
+    """Whether each step of a batch begins when it may."""
+    there = max([0.0, *(task.arrival_s for task in members)])
+    if not problem.overlap:
+        if batch.load_start_s is not None or batch.compute_start_s is not None:
+            yield f"{here}: overlaps others, but the problem does not allow it"
+        yield from _not_before(here, "starts", batch.start_s, there, line.ended_s)
+        return
+    uploaded, loaded = batch.start_s + batch.upload_s, _loads(batch) + batch.load_s
+    may_load = max(line.loaded_s, line.last_but_one_s)
+    yield from _not_before(here, "starts", batch.start_s, there, line.uploaded_s)
+    yield from _not_before(here, "loads", _loads(batch), uploaded, may_load)
+    yield from _not_before(here, "computes", _computes(batch), loaded, line.ended_s)
+
+
+def _not_before(here: str, what: str, moment: float, own: float, others: float) -> Iterator[str]:
+    """Whether a step begins when its own batch and the others let it."""
+    earliest = max(own, others)
+    if not _is_before(earliest, moment):
+        yield f"{here}: {what} at {moment:g} s, before {earliest:g} s"
+
+
+def _is_before(one: float, other: float) -> bool:
+    """Whether one moment is no later than another, up to rounding."""
+    return one <= other or _close(one, other)
+
+
+def _loads(batch: Batch) -> float:
+    """When a batch starts loading."""
+    stated = batch.load_start_s
+    return batch.start_s + batch.upload_s if stated is None else stated
+
+
+def _computes(batch: Batch) -> float:
+    """When a batch starts computing."""
+    stated = batch.compute_start_s
+    return _loads(batch) + batch.load_s if stated is None else stated
 
 
 def _shares(batch: Batch, here: str) -> Iterator[str]:

@@ -65,6 +65,7 @@ class _Problem(_Strict):
     tasks: list[_Task]
     memory_bytes: NonNegative | None = None
     resident: list[str] = msgspec.field(default_factory=list)
+    overlap: bool = False
 
 
 class _Batch(_Strict):
@@ -78,6 +79,8 @@ class _Batch(_Strict):
     start_s: NonNegative
     finish_s: NonNegative
     evicted: list[str] | None = None
+    load_start_s: NonNegative | None = None
+    compute_start_s: NonNegative | None = None
 
 
 class _Plan(_Strict):
@@ -124,6 +127,7 @@ def problem_from_document(raw: Raw) -> LoadingProblem:
         ),
         memory_bytes=document.memory_bytes,
         resident=frozenset(document.resident),
+        overlap=document.overlap,
     )
 
 
@@ -154,12 +158,18 @@ def problem_to_document(problem: LoadingProblem) -> dict[str, Any]:
         document["memory_bytes"] = problem.memory_bytes
     if problem.resident:
         document["resident"] = sorted(problem.resident)
+    if problem.overlap:
+        document["overlap"] = True
     return document
 
 
 def plan_from_document(raw: Raw) -> LoadingPlan:
     """The plan that a document states; whether it holds is for `check` to say."""
     document = decode(raw, _Plan)
+    for n, batch in enumerate(document.batches):
+        if (batch.load_start_s is None) != (batch.compute_start_s is None):
+            problem = "load_start_s and compute_start_s stand together or not at all"
+            raise DocumentError(f"$.batches[{n}]", problem, raw.source)
     return LoadingPlan(
         method=document.method,
         served=document.served,
@@ -184,6 +194,8 @@ def _batch(b: _Batch) -> Batch:
         start_s=b.start_s,
         finish_s=b.finish_s,
         evicted=None if b.evicted is None else tuple(b.evicted),
+        load_start_s=b.load_start_s,
+        compute_start_s=b.compute_start_s,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from trunkline.errors import InputError, UnsupportedProblemError
+from trunkline.errors import InputError
 from trunkline.loading.greedy import greedy
 from trunkline.loading.optimal import optimal
 from trunkline.loading.paper import Variant, paper
@@ -58,12 +58,7 @@ def equal(
         raise InputError(f"channels: at least 1, got {channels}")
     if planner not in _PLANNERS:
         raise InputError(f"planner: one of {', '.join(_PLANNERS)}, got {planner!r}")
-    plain = problem.plain
-    if plain is None:
-        raise UnsupportedProblemError(
-            "'equal' takes one deadline, tasks that are there at the start, no memory budget and "
-            "nothing resident"
-        )
+    plain = problem.plain_for("equal")
     function, has = _PLANNERS[planner]
     given: dict[str, Any] = {"slot_s": slot_s, "variant": variant}
     options = {name: value for name, value in given.items() if value is not None}

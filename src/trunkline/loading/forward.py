@@ -1,48 +1,41 @@
-"""Plans under everything a loading problem may state, made batch by batch. [derived]
+"""Greedy plans under everything a loading problem may state, made batch by batch. [derived]
 
-`Forward` keeps the clock, what is resident and what waits, and runs one batch after the other.
-`run_greedy` takes at each free moment, of all batches that could start, the one that serves the
-most tasks per second until it ends; `replay` runs batches that were planned without arrivals, own
-deadlines, a memory budget or residents, and leaves out the tasks that would be late. Exact for none
-of these; every plan holds.
+At each free moment of the uplink, of all batches that could start, the one runs that serves the
+most tasks per second until it ends. Not exact; every plan holds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
 
 import numpy as np
 
 from trunkline.loading.plan import Batch
-from trunkline.loading.problem import TIME_TOLERANCE, LoadingProblem, time_limit
-from trunkline.loading.schedule import make_batch
+from trunkline.loading.problem import LoadingProblem, time_limit
+from trunkline.loading.running import Run
 from trunkline.loading.service import Reading
 
 MAX_THRESHOLDS = 16
 """At most this many different deadlines are weighed for the members of one batch."""
 
-Group = tuple[int, Sequence[int]]
-"""A model's position and the positions of the tasks of one batch."""
+
+def run_greedy(
+    problem: LoadingProblem, reading: Reading, *, whole: bool = False
+) -> tuple[Batch, ...]:
+    """The batches of the greedy plan; `whole` loads whole models at every change of model."""
+    return _Forward(problem, reading, whole).run()
 
 
-class Forward:
-    """A plan in the making.
+class _Forward:
+    """A plan in the making: what waits, and what has run."""
 
-    Args:
-        problem: with any optional field.
-        reading: how uploads are charged.
-        whole: load whole models at every change of model.
-    """
-
-    def __init__(self, problem: LoadingProblem, reading: Reading, *, whole: bool = False) -> None:
-        self.batches: list[Batch] = []
+    def __init__(self, problem: LoadingProblem, reading: Reading, whole: bool) -> None:
         self._problem = problem
         self._reading = reading
         self._whole = whole
-        self._clock = 0.0
-        self._resident = problem.resident
+        self._run = Run(problem, reading)
+        self._moment_s = 0.0
         self._current: int | None = None
         self._uploads = np.array(problem.upload_s)
         self._latest = np.array([time_limit(problem.deadline_of(t)) for t in problem.tasks])
@@ -54,136 +47,96 @@ class Forward:
         for members in self._waiting:
             members.sort(key=lambda k: (problem.upload_s[k], problem.tasks[k].id))
 
-    def run_greedy(self) -> Forward:
+    def run(self) -> tuple[Batch, ...]:
         """Run the batch of the greatest rate again and again, until none can end in time."""
         while True:
             best = self._best()
             if best is not None:
-                self._run(*best[2])
+                self._start(*best[2])
                 continue
             arrivals = [
                 self._problem.tasks[k].arrival_s for members in self._waiting for k in members
             ]
-            later = [arrival_s for arrival_s in arrivals if arrival_s > self._clock]
+            later = [arrival_s for arrival_s in arrivals if arrival_s > self._moment_s]
             if not later:
-                return self
-            self._clock = min(later)
+                return tuple(self._run.batches)
+            self._moment_s = min(later)
 
-    def replay(self, groups: Sequence[Group]) -> Forward:
-        """Run these batches in order, without the tasks that would be late."""
-        for place, (model, members) in enumerate(groups):
-            waiting = set(self._waiting[model])
-            left = [k for k in members if k in waiting]
-            begin = self._clock
-            while left:
-                begin = max([self._clock, *(self._problem.tasks[k].arrival_s for k in left)])
-                finish = begin + self._seconds(model, left)
-                late = {k for k in left if finish > self._latest[k]}
-                if not late:
-                    break
-                worst = max(late, key=lambda k: self._uploads[k])
-                left.remove(worst)
-            if left:
-                self._clock = begin
-                self._run(model, left, [one for one, _ in groups[place + 1 :]])
-        return self
-
-    def _seconds(self, model: int, members: Sequence[int]) -> float:
-        """From start to finish of a batch that starts now."""
-        costs = self._problem.models[model]
-        uploads = [float(self._uploads[k]) for k in members]
-        fixed = self._load_seconds(model) + costs.seconds_per_batch
-        return self._reading.upload_seconds(uploads) + fixed + costs.seconds_per_task * len(members)
+    def _start(self, model: int, members: list[int]) -> None:
+        gone = set(members)
+        self._waiting[model] = [k for k in self._waiting[model] if k not in gone]
+        self._run.add(model, members, self._evicted(model), self._load_bytes(model))
+        self._current = model
+        self._moment_s = max(self._moment_s, self._run.clocks[0])
 
     def _load_bytes(self, model: int) -> float:
-        library = self._problem.library
         if self._whole:
-            return 0 if model == self._current else library.model_bytes[model]
-        return library.bytes_of(library.block_sets[model] - self._resident)
+            return 0 if model == self._current else self._problem.library.model_bytes[model]
+        return self._run.missing_bytes(model)
 
-    def _load_seconds(self, model: int) -> float:
-        return self._problem.loading.seconds(self._load_bytes(model))
+    def _evicted(self, model: int) -> list[str]:
+        """What goes before a model loads: what the fewest waiting tasks need first; all that may go
+        where models load whole."""
+        if self._problem.memory_bytes is None:
+            return []
+        computing = self._ahead(model)
+        if self._whole:
+            needs = self._problem.library.block_sets[model]
+            return sorted(self._run.resident.difference(needs, computing))
+        demand: Counter[str] = Counter()
+        for i, members in enumerate(self._waiting):
+            if members:
+                demand.update(dict.fromkeys(self._problem.library.block_sets[i], len(members)))
+        return self._run.room_for(model, computing, demand)
 
-    def _best(self) -> tuple[float, int, Group] | None:
+    def _ahead(self, model: int) -> frozenset[str]:
+        """The blocks that must stay so that a model can be loaded while the last batch computes;
+        none where that cannot be, or batches do not overlap."""
+        library, computing = self._problem.library, self._run.computing
+        if not self._problem.overlap:
+            return frozenset()
+        both = library.bytes_of(computing | library.block_sets[model])
+        return computing if both <= self._problem.memory_limit else frozenset()
+
+    def _best(self) -> tuple[float, int, tuple[int, list[int]]] | None:
         """The batch of the greatest rate (then of most tasks) of those that can start now."""
-        best: tuple[float, int, Group] | None = None
+        best: tuple[float, int, tuple[int, list[int]]] | None = None
         for model, members in enumerate(self._waiting):
-            here = [k for k in members if self._problem.tasks[k].arrival_s <= self._clock]
+            here = [k for k in members if self._problem.tasks[k].arrival_s <= self._moment_s]
             found = self._best_of(model, here) if here else None
             if found is not None and (best is None or found[:2] > best[:2]):
                 best = found
         return best
 
-    def _best_of(self, model: int, here: list[int]) -> tuple[float, int, Group] | None:
+    def _best_of(
+        self, model: int, here: list[int]
+    ) -> tuple[float, int, tuple[int, list[int]]] | None:
         """The best batch of one model: for a deadline, the quickest tasks that have at least it."""
         costs = self._problem.models[model]
-        fixed = self._load_seconds(model) + costs.seconds_per_batch
+        load_s = self._problem.loading.seconds(self._load_bytes(model))
+        upload, load, compute = self._run.clocks
+        if self._problem.overlap and not self._run.computing.isdisjoint(self._evicted(model)):
+            load = max(load, compute)
         positions = np.array(here)
         latest = self._latest[positions]
         thresholds = np.unique(latest)
         if thresholds.size > MAX_THRESHOLDS:
             thresholds = np.quantile(thresholds, np.linspace(0, 1, MAX_THRESHOLDS), method="lower")
-        best: tuple[float, int, Group] | None = None
+        best: tuple[float, int, tuple[int, list[int]]] | None = None
         for threshold in thresholds:
             eligible = positions[latest >= threshold][: costs.max_batch]
             uploads = self._uploads[eligible]
             charged = np.cumsum(uploads) if self._reading.upload == "sum" else uploads
             counts = np.arange(1, eligible.size + 1)
-            seconds = charged + fixed + costs.seconds_per_task * counts
-            reach = int(np.searchsorted(self._clock + seconds, threshold, side="right"))
+            loaded = np.maximum(max(upload, self._moment_s) + charged, load) + load_s
+            computing = costs.seconds_per_batch + costs.seconds_per_task * counts
+            ends = np.maximum(loaded, compute) + computing
+            reach = int(np.searchsorted(ends, threshold, side="right"))
             if not reach:
                 continue
             with np.errstate(divide="ignore"):
-                rates = counts[:reach] / seconds[:reach]
+                rates = counts[:reach] / (ends[:reach] - compute)
             k = reach - 1 - int(rates[::-1].argmax())
             if best is None or (rates[k], k + 1) > best[:2]:
                 best = (float(rates[k]), k + 1, (model, eligible[: k + 1].tolist()))
         return best
-
-    def _run(self, model: int, members: Sequence[int], upcoming: Sequence[int] = ()) -> None:
-        """Run a batch now: evict, load, compute."""
-        batch = make_batch(
-            self._problem, model, members, self._load_bytes(model), self._clock, self._reading
-        )
-        needs = self._problem.library.block_sets[model]
-        gone = set(members)
-        self._waiting[model] = [k for k in self._waiting[model] if k not in gone]
-        if self._problem.memory_bytes is None:
-            self._resident = needs
-        else:
-            evicted = self._evictions(needs, upcoming)
-            self._resident = (self._resident | needs).difference(evicted)
-            batch = replace(batch, evicted=tuple(sorted(evicted)))
-        self._current = model
-        self._clock = batch.finish_s
-        self.batches.append(batch)
-
-    def _evictions(self, needs: frozenset[str], upcoming: Sequence[int]) -> list[str]:
-        """What goes before blocks are loaded: what is used latest among the models that are known
-        to come, then what the fewest waiting tasks need, until the rest fits."""
-        others = self._resident - needs
-        if self._whole:
-            return sorted(others)
-        library, sizes = self._problem.library, self._problem.library.blocks
-        limit = (self._problem.memory_bytes or 0.0) * (1 + TIME_TOLERANCE)
-        held = library.bytes_of(self._resident | needs)
-        if held <= limit:
-            return []
-        next_use: dict[str, int] = {}
-        for place, model in enumerate(upcoming):
-            for block in library.block_sets[model]:
-                next_use.setdefault(block, place)
-        demand = dict.fromkeys(others, 0)
-        for model, members in enumerate(self._waiting):
-            for block in others & library.block_sets[model]:
-                demand[block] += len(members)
-        never = len(upcoming)
-        evicted = []
-        for block in sorted(
-            others, key=lambda b: (-next_use.get(b, never), demand[b], -sizes[b], b)
-        ):
-            if held <= limit:
-                break
-            evicted.append(block)
-            held -= sizes[block]
-        return evicted

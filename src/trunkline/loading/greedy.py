@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.loading.forward import Forward
+from trunkline.loading.forward import run_greedy
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import servable_bound
@@ -37,7 +37,7 @@ def greedy(
     reading = Reading(upload)
     plain = problem.plain
     if plain is None:
-        batches = tuple(Forward(problem, reading).run_greedy().batches)
+        batches = run_greedy(problem, reading)
     else:
         service = service_of(plain, reading)
         choices = _Choices(plain, service)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trunkline.loading.forward import Forward
+from trunkline.loading.forward import run_greedy
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.relax import servable_bound
@@ -33,7 +33,7 @@ def independent(
     reading = Reading(upload)
     plain = problem.plain
     if plain is None:
-        batches = tuple(Forward(problem, reading, whole=True).run_greedy().batches)
+        batches = run_greedy(problem, reading, whole=True)
         return plan_of(problem, "independent", batches, bound=servable_bound(problem))
     service = service_of(plain, reading)
     limit = service.limit_s if slot_s is None else slots_in(plain.deadline_s, slot_s)

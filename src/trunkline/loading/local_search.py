@@ -53,6 +53,9 @@ CANDIDATES = 5
 MAX_OPTIMA = 5_000
 """So many local optima are remembered by their models; a path that comes to one is done."""
 
+KNOWN = 0.2
+"""What coming to one of them counts, in neighbourhoods, so that every search ends."""
+
 LEAST_GAIN = 1e-6
 """In tasks; less is rounding."""
 
@@ -223,6 +226,7 @@ class LocalSearch:
         while True:
             known = None if banned else self._optima.get(frozenset(state.path))
             if known is not None:
+                self._weighed += KNOWN
                 state.path, state.value = list(known[0]), known[1]
                 return state
             change = None if self._limit.is_up else self._best_change(state)

@@ -49,12 +49,7 @@ def milp(
             resident blocks, or more than `MAX_MODELS` models with tasks in reach.
     """
     limit = TimeLimit(time_limit_s)
-    plain = problem.plain
-    if plain is None:
-        raise UnsupportedProblemError(
-            "'milp' takes one deadline, tasks that are there at the start, no memory budget and "
-            "nothing resident; use 'greedy' or 'optimal'"
-        )
+    plain = problem.plain_for("milp")
     service = service_of(plain, Reading(upload))
     library = plain.library
     scattered = Scattered.of(library.components, service, library, plain.loading)

@@ -69,12 +69,7 @@ def paper(
     """
     if variant not in ("printed", "corrected"):
         raise InputError(f"variant: 'printed' or 'corrected', got {variant!r}")
-    plain = problem.plain
-    if plain is None:
-        raise UnsupportedProblemError(
-            "'paper' takes one deadline, tasks that are there at the start, no memory budget and "
-            "nothing resident; use 'greedy' or 'optimal'"
-        )
+    plain = problem.plain_for("paper")
     service = service_of(plain, Reading(upload, partial_last=variant == "printed"))
     slots = slots_in(plain.deadline_s, slot_s)
     solver = _Printed if variant == "printed" else _Corrected

@@ -21,6 +21,8 @@ class Batch:
         start_s, finish_s: when it starts uploading and when its answers are there.
         evicted: ids of the blocks dropped from memory before it loads (only where the problem has
             a memory budget; without one the blocks of any other model go).
+        load_start_s, compute_start_s: when it starts loading and computing, where batches overlap;
+            None where its three steps follow each other without a pause.
     """
 
     model: str
@@ -33,6 +35,8 @@ class Batch:
     start_s: float
     finish_s: float
     evicted: tuple[str, ...] | None = None
+    load_start_s: float | None = None
+    compute_start_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The batch as it stands in a plan document."""
@@ -49,6 +53,10 @@ class Batch:
         }
         if self.evicted is not None:
             document["evicted"] = list(self.evicted)
+        if self.load_start_s is not None:
+            document["load_start_s"] = self.load_start_s
+        if self.compute_start_s is not None:
+            document["compute_start_s"] = self.compute_start_s
         return document
 
 
@@ -80,6 +88,14 @@ class LoadingPlan:
     def load_bytes(self) -> float:
         """Bytes loaded over all batches."""
         return sum(batch.load_bytes for batch in self.batches)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether any batch has moments of its own for its load and its computation."""
+        return any(
+            batch.load_start_s is not None or batch.compute_start_s is not None
+            for batch in self.batches
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as a `trunkline/loading-plan/1` document."""

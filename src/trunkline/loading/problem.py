@@ -8,6 +8,18 @@ other; a batch uploads its tasks' inputs, loads the blocks that are not resident
     compute   mu_i b + beta_i for a batch of b <= b_max,i tasks of model i        (9)
 
 Maximise the number of tasks whose batch ends by their deadline.
+
+Beyond the paper, a problem may let batches overlap: a flow of three stages, each of which takes the
+batches in their order, one at a time. While a batch computes, the next may load and later ones may
+upload (their inputs wait in the server's memory). A batch
+
+    uploads   once its tasks are there and the batch before it is uploaded
+    loads     once it is uploaded, the batch before it is loaded and the one before that has ended
+    computes  once it is loaded and the batch before it has ended
+
+So one batch is loaded ahead at most: beside the blocks of the batch that computes, those of the
+next one are in memory. With a memory budget both have to fit into it together: a load that evicts a
+block of the batch before it waits until that one has ended.
 """
 
 from __future__ import annotations
@@ -16,6 +28,7 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from trunkline.errors import UnsupportedProblemError
 from trunkline.library import ModelLibrary
 from trunkline.links import Link
 
@@ -75,6 +88,7 @@ class LoadingProblem:
         memory_bytes: residency budget for blocks; None means that only the blocks of the
             previous batch's model stay.
         resident: ids of the blocks that are resident at the start.
+        overlap: whether the next batches' uploads and load may run while a batch computes.
 
     Raises:
         ValueError: the models are not the library's, a task or resident block names nothing, or
@@ -89,6 +103,7 @@ class LoadingProblem:
     tasks: tuple[Task, ...]
     memory_bytes: float | None = None
     resident: frozenset[str] = field(default_factory=frozenset)
+    overlap: bool = False
 
     def __post_init__(self) -> None:
         if [model.id for model in self.models] != [model.id for model in self.library]:
@@ -112,31 +127,60 @@ class LoadingProblem:
     @cached_property
     def plain(self) -> LoadingProblem | None:
         """The same problem as the paper states it: one deadline, all tasks there at the start,
-        nothing resident, only the previous model's blocks kept. None where an optional field makes
-        a difference."""
+        nothing resident, only the previous model's blocks kept, one batch after the other. None
+        where an optional field makes a difference."""
+        if self.overlap or self.memory_bytes is not None or self.useful_residents:
+            return None
+        one = self.one_deadline
+        return one if one is None or not one.resident else replace(one, resident=frozenset())
+
+    def plain_for(self, method: str) -> LoadingProblem:
+        """The plain problem, for a method that takes no other.
+
+        Raises:
+            UnsupportedProblemError: an optional field makes a difference.
+        """
+        if self.plain is None:
+            raise UnsupportedProblemError(
+                f"{method!r} takes one deadline, tasks that are there at the start, no memory "
+                "budget, nothing resident and no overlap; use 'optimal', 'insertion' or 'greedy'"
+            )
+        return self.plain
+
+    @cached_property
+    def one_deadline(self) -> LoadingProblem | None:
+        """The same problem with the tasks' deadline as the common one; None where tasks arrive
+        after the start or differ in their deadlines."""
         deadlines = {self.deadline_of(task) for task in self.tasks}
-        if self.memory_bytes is not None or len(deadlines) > 1:
+        if len(deadlines) > 1 or any(task.arrival_s for task in self.tasks):
             return None
-        if any(task.arrival_s for task in self.tasks):
-            return None
-        if self.resident and self.resident & frozenset().union(
-            *(self.library.block_sets[self.model_index[task.model]] for task in self.tasks)
-        ):
-            return None
-        if not self.resident and all(task.deadline_s is None for task in self.tasks):
+        if all(task.deadline_s is None for task in self.tasks):
             return self
         return replace(
             self,
-            deadline_s=deadlines.pop() if deadlines else self.deadline_s,
+            deadline_s=deadlines.pop(),
             tasks=tuple(replace(task, deadline_s=None) for task in self.tasks),
-            resident=frozenset(),
         )
+
+    @cached_property
+    def useful_residents(self) -> frozenset[str]:
+        """The blocks resident at the start that some task's model holds."""
+        if not self.resident:
+            return frozenset()
+        asked = {self.model_index[task.model] for task in self.tasks}
+        held = (self.library.block_sets[model] for model in asked)
+        return self.resident.intersection(frozenset().union(*held))
+
+    @property
+    def memory_limit(self) -> float:
+        """The bytes of blocks that may be resident, up to rounding; infinite without a budget."""
+        if self.memory_bytes is None:
+            return math.inf
+        return self.memory_bytes * (1 + TIME_TOLERANCE)
 
     def fits(self, model: int) -> bool:
         """Whether a model's blocks fit into the memory budget at all."""
-        if self.memory_bytes is None:
-            return True
-        return self.library.model_bytes[model] <= self.memory_bytes * (1 + TIME_TOLERANCE)
+        return self.library.model_bytes[model] <= self.memory_limit
 
     @cached_property
     def upload_s(self) -> list[float]:

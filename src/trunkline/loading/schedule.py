@@ -9,6 +9,9 @@ from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.service import Reading, Service
 from trunkline.loading.trie import Visit
 
+Group = tuple[int, Sequence[int]]
+"""A model's position and the positions of the tasks of one batch."""
+
 
 def batches_of(
     problem: LoadingProblem,
@@ -25,23 +28,31 @@ def batches_of(
     """
     batches: list[Batch] = []
     clock = 0.0
-    served = [0] * len(problem.models)
     previous: int | None = None
-    for model, count in visits:
-        first = served[model]
-        positions = service.order[model][first : first + count]
-        served[model] += count
-        load_bytes = load_bytes_after(problem, model, previous, whole=whole)
-        previous = model
-        done = 0
-        for size in service.reading.batch_sizes(count, problem.models[model].max_batch):
-            members = positions[done : done + size]
-            done += size
+    for groups in groups_of(problem, service, visits):
+        for model, members in groups:
+            load_bytes = load_bytes_after(problem, model, previous, whole=whole)
+            previous = model
             batch = make_batch(problem, model, members, load_bytes, clock, service.reading)
             batches.append(batch)
             clock = batch.finish_s
-            load_bytes = 0
     return tuple(batches)
+
+
+def groups_of(
+    problem: LoadingProblem, service: Service, visits: Iterable[Visit]
+) -> list[list[Group]]:
+    """The groups of each visit as `batches_of` makes its batches."""
+    served = [0] * len(problem.models)
+    found = []
+    for model, count in visits:
+        groups: list[Group] = []
+        for size in service.reading.batch_sizes(count, problem.models[model].max_batch):
+            first = served[model]
+            served[model] += size
+            groups.append((model, service.order[model][first : first + size]))
+        found.append(groups)
+    return found
 
 
 def load_bytes_after(

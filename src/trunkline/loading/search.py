@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 
-from trunkline.errors import UnsupportedProblemError
 from trunkline.loading.local_search import LocalSearch
 from trunkline.loading.parts import Parts
 from trunkline.loading.plan import LoadingPlan
@@ -46,12 +45,7 @@ def search(
             resident blocks.
     """
     limit = TimeLimit(time_limit_s)
-    plain = problem.plain
-    if plain is None:
-        raise UnsupportedProblemError(
-            "'search' takes one deadline, tasks that are there at the start, no memory budget and "
-            "nothing resident; use 'greedy' or 'optimal'"
-        )
+    plain = problem.plain_for("search")
     service = service_of(plain, Reading(upload))
     parts = Parts(plain, service)
     proof = explore(

@@ -13,6 +13,7 @@ from trunkline.loading.equal import equal
 from trunkline.loading.exhaustive import exhaustive
 from trunkline.loading.greedy import greedy
 from trunkline.loading.independent import independent
+from trunkline.loading.insertion import insertion
 from trunkline.loading.milp import milp
 from trunkline.loading.optimal import optimal
 from trunkline.loading.paper import paper
@@ -31,6 +32,7 @@ METHODS: Mapping[str, Method] = {
     "independent": independent,
     "equal": equal,
     "exhaustive": exhaustive,
+    "insertion": insertion,
 }
 """Every method: `(problem, *, upload, ...) -> plan`."""
 

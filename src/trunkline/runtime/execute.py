@@ -48,7 +48,8 @@ def execute(
     page cache (unless `cold`); then only what the problem calls resident is in memory.
 
     Args:
-        problem, plan: the plan must hold for the problem (`trunkline.check`).
+        problem, plan: the plan must hold for the problem (`trunkline.check`), and its batches run
+            one after the other.
         inputs: task id -> tensor without batch dimension; None generates them from `seed`.
         uploads: whether to wait for the uploads.
         cold: before each batch the clock stands still while the system is asked to forget the
@@ -57,10 +58,16 @@ def execute(
         tell: told (batches done, batches in all).
 
     Raises:
-        InputError: models or blocks of the problem that the store does not have, or inputs that
-            are missing or don't fit; `cold` on a system that keeps files cached.
+        InputError: a plan whose batches overlap; models or blocks of the problem that the store
+            does not have, or inputs that are missing or don't fit; `cold` on a system that keeps
+            files cached.
         ArchitectureError, MemoryBudgetError, StoreError: as `Runtime.switch`.
     """
+    if plan.overlaps:
+        raise InputError(
+            "the plan's batches overlap, and this runtime runs one after the other: plan the "
+            'problem without "overlap"'
+        )
     partial = plan.method != "independent"
     budget = None if problem.memory_bytes is None else int(problem.memory_bytes)
     with Runtime(store, device, budget, partial) as runtime:

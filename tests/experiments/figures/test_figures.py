@@ -42,7 +42,7 @@ def rows(path):
 def test_every_figure_of_the_evaluation_is_there():
     """Figs. 1, 2 and 6 to 9 of the paper, each once; only 1 and 2 need torch."""
     names = [figure.name for figure in FIGURES]
-    assert sorted(names) == ["1", "2", "6", "7", "8", "9", "rates", "sensitivity"]
+    assert sorted(names) == ["1", "2", "6", "7", "8", "9", "memory", "rates", "sensitivity"]
     assert {figure.name for figure in FIGURES if figure.needs} == {"1", "2"}
 
 

@@ -1,4 +1,5 @@
-"""The figures of PartialLoading's evaluation, one file each; a new one gets a line in `FIGURES`."""
+"""The figures of PartialLoading's evaluation and ours, one file each; a new one gets a line in
+`FIGURES`."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from trunkline.experiments.figures.figure6 import FIGURE_6
 from trunkline.experiments.figures.figure7 import FIGURE_7
 from trunkline.experiments.figures.figure8 import FIGURE_8
 from trunkline.experiments.figures.figure9 import FIGURE_9
+from trunkline.experiments.figures.memory import MEMORY
 from trunkline.experiments.figures.rates import RATES_FIGURE
 from trunkline.experiments.figures.sensitivity import SENSITIVITY
 
@@ -21,6 +23,7 @@ FIGURES: tuple[Figure, ...] = (
     FIGURE_9,
     RATES_FIGURE,
     SENSITIVITY,
+    MEMORY,
     FIGURE_1,
     FIGURE_2,
 )
