@@ -33,6 +33,9 @@ ROOMS = {
         "errors", "documents", "files", "library", "links", "radio", "units", "loading",
         "planners", "pictures", "store", "runtime",
     },
+    "server": {
+        "errors", "documents", "files", "library", "links", "units", "loading", "store", "runtime",
+    },
 }  # fmt: skip
 """What each room may import of the package, beside itself; `cli` may import everything."""
 

@@ -7,6 +7,8 @@ anything else that escapes is a bug.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 
 class TrunklineError(Exception):
     """Base of every error that Trunkline raises on purpose."""
@@ -84,3 +86,46 @@ class ProfileError(TrunklineError):
 
 class InputError(TrunklineError, ValueError):
     """An input (a tensor file, a list of tasks, an option) that cannot be used."""
+
+
+class Reason(StrEnum):
+    """Why a request was not answered."""
+
+    DEADLINE = "deadline"
+    """It could not be answered in time any more, and was never begun."""
+    LATE = "late"
+    """Its batch was begun in time and did not end in time."""
+    QUEUE_FULL = "queue_full"
+    DRAINING = "draining"
+    """The server is stopping."""
+    UNAVAILABLE = "unavailable"
+    """The model cannot be served now: a damaged blob, a full disk, a forward that hangs."""
+    FAILED = "failed"
+    """The model's forward raised, or returned NaN."""
+    CANCELLED = "cancelled"
+    """The client went away before its batch began."""
+
+
+class RefusedError(TrunklineError):
+    """A request that the server will not answer now.
+
+    Attributes:
+        reason: why.
+        retry_after_s: when it may be worth another try, None if that is not known.
+    """
+
+    def __init__(self, reason: Reason, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class ModelFailedError(TrunklineError):
+    """A model's own fault: its forward raised, or returned NaN. The model goes on being served."""
+
+
+class UnknownModelError(TrunklineError, KeyError):
+    """No model of that name is served."""
+
+    def __str__(self) -> str:  # KeyError would show the repr
+        return str(self.args[0])

@@ -1,0 +1,1 @@
+"""The inference server: models of a store behind the Open Inference Protocol, by deadline."""

@@ -1,0 +1,248 @@
+"""What passes between the parts of a server: requests, answers, refusals, records of batches.
+
+Times are seconds of `time.monotonic()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import torch
+
+from trunkline.errors import Reason
+from trunkline.store import StoredModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a model answered.
+
+    Attributes:
+        outputs: by name, in the model's order, in host memory.
+        queue_s: from arrival to the moment when its batch was next.
+        load_s: what the batch waited for its blocks after that.
+        compute_s: what the batch computed.
+        batch: samples in the batch, this request's included.
+    """
+
+    outputs: Mapping[str, torch.Tensor]
+    queue_s: float
+    load_s: float
+    compute_s: float
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """An input or output: the protocol's datatype, and a shape where -1 stands for any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class State(StrEnum):
+    """Whether a model is served, in the words of the protocol's repository extension."""
+
+    READY = "READY"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that the server knows.
+
+    Attributes:
+        inputs: what it takes, as far as is known (not known: empty, and anything may be tried).
+        outputs: what it returned when it last ran; empty before that.
+        resident_bytes: of its blocks, shared ones included, those in memory.
+    """
+
+    stored: StoredModel
+    state: State
+    reason: str = ""
+    inputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
+    resident_bytes: int = 0
+    waiting: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its name in the store."""
+        return self.stored.name
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """What became of a batch.
+
+    Attributes:
+        requests, samples: how many it had.
+        bytes_moved: what was loaded for it.
+        bytes_asked: the bytes of the whole model.
+        load_begin_s, load_end_s: equal if nothing was loaded. The load may have run beside the
+            computing of the batch before.
+        compute_begin_s, compute_end_s: of the forward.
+        planned_load_s, planned_compute_s: what the scheduler expected.
+        decision_s: what the decision took.
+        error: what went wrong, empty for nothing.
+    """
+
+    model: str
+    requests: int
+    samples: int
+    bytes_moved: int
+    bytes_asked: int
+    load_begin_s: float
+    load_end_s: float
+    compute_begin_s: float
+    compute_end_s: float
+    planned_load_s: float
+    planned_compute_s: float
+    decision_s: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The server at one moment, for its status page.
+
+    Attributes:
+        resident: digests of the blocks in memory.
+        computing: the model that computes, None if none does.
+        loading: the model that is being loaded, None if none is.
+        stuck: how many forwards were given up on and still run.
+    """
+
+    now_s: float
+    models: Sequence[ServedModel]
+    resident: frozenset[str]
+    resident_bytes: int
+    memory_bytes: int | None
+    device: str
+    computing: str | None = None
+    loading: str | None = None
+    draining: bool = False
+    stuck: int = 0
+
+
+class Observer(Protocol):
+    """Told of everything that happens; called from several threads, and must be quick."""
+
+    def received(self, model: str) -> None:
+        """A request came in (before it is known whether it is refused)."""
+
+    def answered(self, model: str, wait_s: float, in_time: bool) -> None:
+        """A request was answered, `wait_s` after it came."""
+
+    def refused(self, model: str, reason: Reason) -> None:
+        """A request was not answered. received = answered + refused + in flight, always."""
+
+    def batch(self, record: BatchRecord) -> None:
+        """A batch ended, well or not."""
+
+    def decided(self, seconds: float, waiting: int) -> None:
+        """The scheduler took a decision with so many requests waiting."""
+
+
+class Engine(Protocol):
+    """Models that answer requests by their deadlines; safe to call from any thread."""
+
+    def submit(
+        self, model: str, inputs: Mapping[str, torch.Tensor], deadline_s: float
+    ) -> Future[Answer]:
+        """Put a request into the queue. The future may be cancelled while the request waits.
+
+        The future's exception is a RefusedError, a ModelFailedError or an InputError (the inputs do
+        not fit the model).
+
+        Raises:
+            UnknownModelError: no such model.
+            InputError: the inputs do not fit the model.
+            RefusedError: at once, where no answer in time is possible, the queue is full, the
+                model is unavailable, or the server is stopping.
+        """
+
+    def models(self) -> list[ServedModel]:
+        """All models of the store, ready or not, by name."""
+
+    def model(self, name: str) -> ServedModel:
+        """One of them (UnknownModelError)."""
+
+    def load(self, name: str) -> None:
+        """Serve a model of the store: one that was imported or changed since the start, or was
+        unloaded, or became unavailable. Requests of its older version that wait are answered by
+        that.
+
+        Raises:
+            UnknownModelError: the store has no such model.
+            TrunklineError: it cannot be served, and why.
+        """
+
+    def unload(self, name: str) -> None:
+        """Serve a model no longer; what waits for it is refused (UnknownModelError)."""
+
+    def snapshot(self) -> Snapshot:
+        """The server at this moment."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+
+    @property
+    def live(self) -> bool:
+        """Whether batches can be computed: not if every thread for it is stuck."""
+
+    def drain(self, seconds: float) -> bool:
+        """Take no more requests, finish those that wait; whether all were within the time."""
+
+    def close(self) -> None:
+        """Refuse what waits and let everything go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client cannot make the server do.
+
+    Attributes:
+        default_timeout_s: how long a request waits that does not say.
+        longest_timeout_s: none waits longer, whatever it says.
+        queue: requests that wait at once.
+        batch: samples in one batch.
+        body_bytes: of one HTTP body.
+        elements: of one tensor.
+        stuck_after: a forward is given up on when it takes so many times what was expected of it,
+            and at least `stuck_after_s`.
+    """
+
+    default_timeout_s: float = 10.0
+    longest_timeout_s: float = 300.0
+    queue: int = 1000
+    batch: int = 32
+    body_bytes: int = 64 * 2**20
+    elements: int = 2**26
+    stuck_after: float = 20.0
+    stuck_after_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How the server is reached, and by whom.
+
+    Attributes:
+        token: a bearer token that every call but the health checks must carry; None for none.
+        certificate, key: files for TLS; both or neither.
+        repository_writes: whether `load` and `unload` may be called over HTTP.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = field(default=None, repr=False)
+    certificate: str | None = None
+    key: str | None = None
+    repository_writes: bool = False
+    limits: Limits = Limits()
