@@ -7,7 +7,9 @@ The budget counts payload, as the planner does. What lies beyond it is the paddi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from typing import Final
 
 import torch
 
@@ -18,6 +20,18 @@ from trunkline.runtime.dtypes import torch_dtype
 from trunkline.runtime.placement import Placement, place
 from trunkline.runtime.reading import Read, read_block
 from trunkline.store import Store, StoredBlock
+
+_OWNER: Final = " of "
+
+
+def own(block: StoredBlock, model: str) -> StoredBlock:
+    """The block as one that only this model has, whoever else holds it in the store."""
+    return replace(block, digest=f"{block.digest}{_OWNER}{model}")
+
+
+def owner_of(digest: str) -> str:
+    """The model that alone has a block; empty for blocks that may be shared."""
+    return digest.partition(_OWNER)[2]
 
 
 class ResidentBlock:
@@ -218,7 +232,7 @@ class Residents:
     def _job(self, block: StoredBlock) -> Job:
         known = self._places.get(block.digest)
         if known is None:
-            known = place(block), str(self._store.blob_path(block.digest))
+            known = place(block), str(self._store.blob_path(block.digest.partition(_OWNER)[0]))
             self._places[block.digest] = known
         placement, path = known
         return Job(path, block, placement, self._memory.allocate(placement.size))
