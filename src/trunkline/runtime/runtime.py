@@ -92,7 +92,8 @@ class Runtime:
         self._known: dict[str, _Known] = {}
         self._skeletons: dict[str, Skeleton] = {}
         self._current: str | None = None
-        self._turn = RLock()  # one forward at a time; taken before `_lock`
+        self._turn = RLock()  # one forward at a time; taken before `_link`
+        self._link = RLock()  # one load at a time; taken before `_lock`
         self._lock = RLock()  # what is where in memory
         self._computing: list[_Known] = []  # what forwards use now: two only if one is stuck
 
@@ -160,8 +161,23 @@ class Runtime:
             CorruptBlobError, StoreError: a block cannot be read. Nothing of the model is loaded
                 then, and the models whose blocks had to go are not resident any more.
         """
-        with self._turn, self._lock:
-            return self._bring_model(name, keep, next_use, assign=True)
+        started = time.perf_counter()
+        with self._turn, torch.inference_mode(False):  # weights are tensors like any others
+            with self._lock:
+                if self._residents.budget_bytes is not None and self._is_there(name):
+                    return self._point(name, started)
+            with self._link, self._lock:
+                known, evicted = self._make_room(name, keep, next_use)
+                self._current = None
+                changed = 0
+
+                def assign() -> None:
+                    nonlocal changed
+                    changed = known.skeleton.assign(known.binding, self._residents)
+
+                moved = self._residents.bring(known.blocks, assign)
+                self._current = name
+                return self._switched(known, moved, evicted, changed, started)
 
     def prefetch(
         self,
@@ -175,8 +191,20 @@ class Runtime:
         Args and errors as for `switch`; MemoryBudgetError also where the model does not fit beside
         the one that computes.
         """
-        with self._lock:
-            return self._bring_model(name, keep, next_use, assign=False)
+        started = time.perf_counter()
+        with self._link, torch.inference_mode(False):
+            with self._lock:
+                known, evicted = self._make_room(name, keep, next_use)
+                jobs = self._residents.begin(known.blocks)
+            try:
+                self._residents.read(jobs)
+            except BaseException:
+                with self._lock:
+                    self._residents.cancel(jobs)
+                raise
+            with self._lock:
+                self._residents.finish(jobs)
+                return self._switched(known, [job.block for job in jobs], evicted, 0, started)
 
     def evict(self, digests: Iterable[str]) -> int:
         """Let blocks go, as a plan says; returns their bytes. What isn't resident doesn't count,
@@ -212,7 +240,7 @@ class Runtime:
             MemoryBudgetError: they are larger than the budget.
             CorruptBlobError, StoreError: a block cannot be read.
         """
-        with self._turn, self._lock, torch.inference_mode(False):
+        with self._turn, self._link, self._lock, torch.inference_mode(False):
             there = {d: b for known in self._known.values() for d, b in known.blocks.items()}
             wanted: dict[str, StoredBlock] = {}
             for digest in digests:
@@ -313,29 +341,35 @@ class Runtime:
         finally:  # not under the lock: a prefetch may hold it for long
             self._computing.remove(known)
 
-    def _bring_model(
-        self, name: str, keep: Iterable[str], next_use: Sequence[str] | None, assign: bool
+    def _is_there(self, name: str) -> bool:
+        known = self._known.get(name)
+        return known is not None and not self._residents.missing(known.blocks)
+
+    def _point(self, name: str, started: float) -> Switch:
+        """Switch to a model that is resident."""
+        known = self._known[name]
+        changed = known.skeleton.assign(known.binding, self._residents)
+        self._current = name
+        return self._switched(known, [], 0, changed, started)
+
+    def _make_room(
+        self, name: str, keep: Iterable[str], next_use: Sequence[str] | None
+    ) -> tuple[_Known, int]:
+        known = self._look_up(name)
+        kept = self._digests(keep) | self._in_use
+        return known, self._let_go(self._victims(known, kept, next_use))
+
+    def _switched(
+        self,
+        known: _Known,
+        moved: Collection[StoredBlock],
+        evicted: int,
+        changed: int,
+        started: float,
     ) -> Switch:
-        started = time.perf_counter()
-        changed = 0
-        with torch.inference_mode(False):  # weights are tensors like any others
-            known = self._look_up(name)
-            kept = self._digests(keep) | self._in_use
-            evicted = self._let_go(self._victims(known, kept, next_use))
-
-            def point() -> None:
-                nonlocal changed
-                if assign:
-                    changed = known.skeleton.assign(known.binding, self._residents)
-
-            if assign:
-                self._current = None
-            moved = self._residents.bring(known.blocks, point)
-            self._residents.touch(known.blocks)
-            if assign:
-                self._current = name
+        self._residents.touch(known.blocks)
         return Switch(
-            model=name,
+            model=known.model.name,
             bytes_moved=sum(block.bytes for block in moved),
             blocks_moved=len(moved),
             bytes_evicted=evicted,
