@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.server.still_engine import StillEngine, digest, record, served
@@ -189,24 +189,41 @@ def test_page_says_that_the_server_is_gone(tmp_path: Path) -> None:
     assert page.texts["models-count"] == "2 of 3 ready"
 
 
+class Guard:
+    """Lets nobody but the page's own files through without the token."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = Request(scope).headers.get("authorization")
+        if scope["path"] in (*STATIC, "/begin") or given == "Bearer secret":
+            await self.app(scope, receive, send)
+        else:
+            await Response(status_code=401)(scope, receive, send)
+
+
 def test_page_asks_for_a_token(tmp_path: Path) -> None:
     """Where status.json wants a token, the page, which needs none, asks its reader."""
-
-    class Guard:
-        def __init__(self, app: ASGIApp) -> None:
-            self.app = app
-
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["path"] not in STATIC and "authorization" not in Request(scope).headers:
-                await Response(status_code=401)(scope, receive, send)
-            else:
-                await self.app(scope, receive, send)
-
-    page, _ = looked_at(
-        Starlette(routes=routes(*lively()), middleware=[Middleware(Guard)]), tmp_path
-    )
+    page, _ = looked_at(Guard(Starlette(routes=routes(*lively()))), tmp_path)
     assert "open" in page.attributes["ask"]
     assert page.texts["pill"] == "Token needed"
+
+
+def test_page_sends_its_token(tmp_path: Path) -> None:
+    """The token that its reader gave goes with every question."""
+
+    def begin(request: Request) -> Response:
+        keep = "sessionStorage.setItem('trunkline-token', 'secret')"
+        return HTMLResponse(f"<script>{keep}; location = '/'</script>")
+
+    app = Guard(Starlette(routes=[*routes(*lively()), Route("/begin", begin)]))
+    with serving(app) as (address, _):
+        html, log = chromium(f"{address}begin", tmp_path, "--dump-dom")
+    page = Page(html)
+    assert page.texts["pill"] == "Ready"
+    assert page.texts["sharing"].startswith("3 models")
+    assert "CONSOLE" not in log
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -196,17 +196,31 @@ function pointAt(event) {
 let heard = null; // when the server last answered
 let last = null; // what it said
 
-async function ask(path) {
-  const token = sessionStorage.getItem("trunkline-token");
+const TOKEN = "trunkline-token";
+
+async function get(path) {
+  const token = sessionStorage.getItem(TOKEN);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(5000) });
   if (answer.status === 401 || answer.status === 403) askForToken();
   if (!answer.ok) throw new Error(`${answer.status}`);
-  return answer.json();
+  return answer;
+}
+
+const ask = async (path) => (await get(path)).json();
+
+// A link carries no token: where there is one, the page fetches what the link leads to.
+async function followWithToken(event) {
+  if (!sessionStorage.getItem(TOKEN)) return;
+  event.preventDefault();
+  const path = event.currentTarget.getAttribute("href");
+  const content = URL.createObjectURL(await (await get(path)).blob());
+  element("a", { href: content, download: path.includes(".") ? path : `${path}.txt` }).click();
+  setTimeout(() => URL.revokeObjectURL(content), 60000);
 }
 
 function askForToken() {
-  sessionStorage.removeItem("trunkline-token");
+  sessionStorage.removeItem(TOKEN);
   if (!at("ask").open) at("ask").showModal();
 }
 
@@ -252,7 +266,8 @@ function redraw() {
 at("find").addEventListener("input", () => { if (last) showModels(last.models); });
 at("matrix").addEventListener("pointermove", pointAt);
 at("matrix").addEventListener("pointerleave", () => { if (sharing) showSharing(); });
-at("ask-form").addEventListener("submit", () => sessionStorage.setItem("trunkline-token", at("token").value));
+at("ask-form").addEventListener("submit", () => sessionStorage.setItem(TOKEN, at("token").value));
+for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", followWithToken);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 addEventListener("resize", redraw);
 poll();
