@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from trunkline import __version__
+import trunkline
 from trunkline.server.paths import VERSION
 from trunkline.server.work import ServedModel, State, TensorInfo
 
@@ -16,7 +16,7 @@ PLATFORM: Final = "pytorch"
 
 def server() -> dict[str, Any]:
     """The server's metadata."""
-    return {"name": NAME, "version": __version__, "extensions": EXTENSIONS}
+    return {"name": NAME, "version": trunkline.__version__, "extensions": EXTENSIONS}
 
 
 def model(served: ServedModel) -> dict[str, Any]:

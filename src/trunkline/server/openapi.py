@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from trunkline import __version__
+import trunkline
 from trunkline.errors import Reason
 from trunkline.server.deadlines import TIMEOUT_HEADER
 from trunkline.server.protocol import HEADER_LENGTH
@@ -222,7 +222,7 @@ def document() -> Json:
         "openapi": "3.0.3",
         "info": {
             "title": "Trunkline: Open Inference Protocol v2",
-            "version": __version__,
+            "version": trunkline.__version__,
             "license": {"name": "Apache-2.0"},
         },
         "paths": {

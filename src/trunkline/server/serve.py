@@ -83,6 +83,7 @@ class HttpServer(uvicorn.Server):
 def serve(
     engine: Engine,
     settings: ServerSettings,
+    place: socket.socket,
     *,
     processors: Mapping[str, Processor] = NO_PROCESSORS,
     extra_routes: Sequence[Route] = (),
@@ -90,13 +91,15 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, in the main thread; the engine is closed at the end.
 
+    Args:
+        place: where to listen, from `bind`; closed at the end too.
+        listening: called with the address as soon as connections are taken.
+
     Raises:
-        InputError: the address is taken, or is none of this machine's; the files for TLS cannot be
-            used.
+        InputError: the files for TLS cannot be used.
     """
     try:
         check_tls(settings)
-        place = bind(settings)
         raise_file_limit(settings.limits)
         server = HttpServer(
             engine,
@@ -112,12 +115,24 @@ def serve(
 
 
 def bind(settings: ServerSettings) -> socket.socket:
-    """A socket that listens at the settings' address (InputError: it cannot)."""
+    """A socket at the settings' address. Clients are turned away until the server listens, but no
+    other process gets the address any more.
+
+    Raises:
+        InputError: it is taken, or none of this machine's.
+    """
     host, port = settings.host.strip("[]"), settings.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
-        return socket.create_server(where[:2], family=family, backlog=2048)
+        place = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            place.bind(where)
+        except OSError:
+            place.close()
+            raise
+        return place
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise InputError(f"--host {host} --port {port}: cannot listen there: {why}") from None
