@@ -273,3 +273,29 @@ class Waiting(nn.Linear):
 def waiting() -> nn.Module:
     """One such layer."""
     return Waiting(4, 4)
+
+
+class Fussy(nn.Linear):
+    """A layer that fails for inputs below 0 and returns NaN for those above 100."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if (x < 0).any():
+            raise ValueError("an input is below 0")
+        return super().forward(x) + torch.where(x > 100, torch.nan, 0.0).sum(-1, keepdim=True)
+
+
+def fussy() -> nn.Module:
+    """One such layer."""
+    return Fussy(4, 4)
+
+
+class Summing(nn.Linear):
+    """A layer whose output has no row for each sample."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).sum(0)
+
+
+def summing() -> nn.Module:
+    """One such layer."""
+    return Summing(4, 4)

@@ -36,13 +36,11 @@ def joined(requests: Sequence[Tensors]) -> Tensors:
     return {name: torch.cat([one[name] for one in requests]) for name in requests[0]}
 
 
-def parted(outputs: Tensors, samples: Sequence[int]) -> list[dict[str, torch.Tensor]] | None:
-    """Each request's part of the outputs; None if an output has not one row for each sample, so
-    that nobody knows which is whose."""
+def parted(outputs: Tensors, samples: Sequence[int]) -> list[dict[str, torch.Tensor]]:
+    """Each request's rows of the outputs, which have one row for each sample (any outputs, for a
+    single request)."""
     if len(samples) == 1:
         return [dict(outputs)]
-    if any(one.ndim == 0 or one.shape[0] != sum(samples) for one in outputs.values()):
-        return None
     parts = {name: torch.split(one, list(samples)) for name, one in outputs.items()}
     return [{name: part[place] for name, part in parts.items()} for place in range(len(samples))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from trunkline.errors import NotInStoreError, TrunklineError
@@ -25,7 +25,9 @@ class Served:
         reason: why it cannot be served now; empty if it can.
         retry_s: when a request is let through to see whether it can again; None for never.
         outputs: what it returned when it last ran.
-        batches: whether its outputs have a row for each sample.
+        batches: whether requests may run together: its outputs have a row for each sample.
+        rows: numbers of samples for which that was so. An output of four rows proves nothing after
+            a batch of four, unless another number of samples had as many rows, too.
         waiting: requests in the queue.
     """
 
@@ -35,6 +37,7 @@ class Served:
     retry_s: float | None = None
     outputs: tuple[TensorInfo, ...] = ()
     batches: bool = True
+    rows: set[int] = field(default_factory=set)
     waiting: int = 0
     _pause_s: float = FIRST_RETRY_S
 

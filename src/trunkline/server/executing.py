@@ -51,15 +51,23 @@ def _forward(
 ) -> list[Outputs | TrunklineError]:
     if served.signature is None:
         raise InputError(f"model {served.name!r} cannot be run")
+    counts = [samples for _, samples in batch]
     inputs = joined([one for one, _ in batch])
     result = runtime.infer(served.name, served.signature.arguments(inputs))
     outputs = named_outputs(result)
-    parts = parted(outputs, [samples for _, samples in batch])
-    if parts is None:  # nobody knows whose rows these are
-        served.batches = False
+    by_row = all(one.ndim and one.shape[0] == sum(counts) for one in outputs.values())
+    if len(batch) > 1 and not (by_row and served.rows - {sum(counts)}):  # whose rows are these?
+        served.batches = by_row
         return [one for request in batch for one in _forward(runtime, served, [request])]
+    if by_row:
+        served.rows.add(sum(counts))
+    else:
+        served.batches = False
     served.outputs = described(outputs)
-    return [_checked(served.name, one, part) for (one, _), part in zip(batch, parts, strict=True)]
+    return [
+        _checked(served.name, one, part)
+        for (one, _), part in zip(batch, parted(outputs, counts), strict=True)
+    ]
 
 
 def _checked(name: str, inputs: Tensors, outputs: Outputs) -> Outputs | TrunklineError:

@@ -3,17 +3,20 @@ forwards of every architecture."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Final
 
 import torch
 
-from trunkline.errors import TrunklineError
+from trunkline.errors import InputError, TrunklineError
 from trunkline.runtime import Runtime
 from trunkline.runtime.inputs import generated, infer
 from trunkline.server.estimates import Estimates
 from trunkline.store import StoredModel
+
+log = logging.getLogger(__name__)
 
 SIZES: Final = (1, 4, 1, 4, 1)
 """Batch sizes that are run, after a first one that is not counted."""
@@ -28,7 +31,7 @@ def warm_up(
         limit_s: no other architecture is begun after so long; what is left is learned later.
 
     Returns:
-        Models that cannot be run, and why.
+        Models that cannot be loaded, and why.
     """
     ends = time.monotonic() + limit_s
     failed: dict[str, str] = {}
@@ -48,6 +51,8 @@ def warm_up(
                 infer(runtime, stored.name, torch.stack(samples[:batch]))
                 times.append((batch, time.perf_counter() - began))
             estimates.measured(stored, times)
+        except InputError as error:  # a made-up input may be none that it takes
+            log.warning("not measured: %s", error)
         except TrunklineError as error:
             failed[stored.name] = str(error)
     # The first loads found nothing in memory and perhaps nothing in the page cache: once more.

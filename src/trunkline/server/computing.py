@@ -1,0 +1,163 @@
+"""The thread that computes: batch after batch, as the scheduler says."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Sequence
+
+from trunkline.errors import ModelFailedError, Reason, RefusedError, TrunklineError
+from trunkline.runtime.inputs import reason
+from trunkline.server.executing import Outputs, carry_out
+from trunkline.server.state import Loaded, Request, Run, State
+from trunkline.server.work import Answer, BatchRecord
+
+log = logging.getLogger(__name__)
+
+
+class GivenUp(Exception):
+    """Raised in a forward that does not end."""
+
+
+class Computing:
+    """Runs batches in a thread of its own; in another one when that hangs (`start`)."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.start()
+
+    def start(self) -> None:
+        """Begin with a new thread; the one before ends when it comes back."""
+        self.thread = threading.Thread(target=self._loop, name="trunkline-compute", daemon=True)
+        self.thread.start()
+
+    def _loop(self) -> None:
+        while True:
+            with self._state.lock:
+                while not (run := self._next_run()):
+                    if self._state.closed or self.thread is not threading.current_thread():
+                        return
+                    self._state.may_compute.wait()
+                self._state.may_load.notify_all()
+            try:
+                if run.requests:
+                    self._carry_out(run)
+            except GivenUp:
+                pass
+            except Exception as error:  # ours, not the model's: the next batch may fare better
+                log.exception("a batch of model %r failed", run.model.name)
+                failed = ModelFailedError(f"model {run.model.name!r}: {reason(error)}")
+                self._state.refuse(run.requests, failed, Reason.FAILED)
+            with self._state.lock:
+                if self._state.run is not run:  # given up on, and back after all
+                    self._state.stuck.remove(run)
+                    run.model.recover()
+                    return
+                self._state.run = None
+                self._state.scheduler.computed(time.monotonic())
+                self._state.quiet.notify_all()
+                self._state.may_load.notify_all()
+
+    def _next_run(self) -> Run | None:
+        if (
+            self._state.closed
+            or self._state.paused
+            or self.thread is not threading.current_thread()
+        ):
+            return None
+        batch = self._state.decide(self._state.scheduler.next_batch)
+        if batch is None:
+            return None
+        requests = [found for one in batch.requests if (found := self._state.take(one.key))]
+        kept = self._alike(requests)
+        for one in requests:
+            if one not in kept:  # of another shape: in another batch
+                self._state.requests[one.waiting.key] = one
+                one.model.waiting += 1
+                self._state.scheduler.queue.add(one.waiting)
+        kept = [one for one in kept if one.future.set_running_or_notify_cancel()]
+        now = time.monotonic()
+        longest = max(
+            self._state.limits.stuck_after_s, self._state.limits.stuck_after * batch.seconds
+        )
+        served = self._state.models[self._state.scheduler.costs.models[batch.model].id]
+        self._state.run = Run(batch, served, kept, now, now + longest, threading.get_ident())
+        return self._state.run
+
+    def _alike(self, requests: Sequence[Request]) -> list[Request]:
+        """Those that can run together with the most urgent one."""
+        if not requests:
+            return []
+        first = requests[0]
+        if first.shape is None or not first.model.batches:
+            return [first]
+        return [one for one in requests if one.shape == first.shape]
+
+    def _carry_out(self, run: Run) -> None:
+        name = run.model.name
+        loaded = self._state.loads.pop(name, None)
+        began = time.monotonic()
+        batch = [(one.inputs, one.waiting.tasks) for one in run.requests]
+        answers, error = carry_out(
+            self._state.runtime, run.model, batch, lambda: self._state.run is run
+        )
+        ended = time.monotonic()
+        with self._state.lock:
+            if self._state.run is not run:  # given up on: everybody was told
+                return
+            run.limit_s = math.inf
+        samples = sum(tasks for _, tasks in batch)
+        self._deliver(run, answers, began, ended, loaded)
+        if error is None:
+            self._learn(run, samples, ended - began)
+        nothing = Loaded(0, began, began, 0.0)
+        record = loaded or nothing
+        self._state.observer.batch(
+            BatchRecord(
+                name,
+                len(run.requests),
+                samples,
+                record.bytes,
+                run.model.stored.bytes,
+                record.begin_s,
+                record.end_s,
+                began,
+                ended,
+                record.planned_s,
+                run.batch.seconds,
+                self._state.decision_s,
+                "" if error is None else str(error),
+            )
+        )
+
+    def _deliver(
+        self,
+        run: Run,
+        answers: Sequence[Outputs | TrunklineError],
+        began: float,
+        ended: float,
+        loaded: Loaded | None,
+    ) -> None:
+        name, batch = run.model.name, sum(one.waiting.tasks for one in run.requests)
+        for request, outputs in zip(run.requests, answers, strict=True):
+            waiting = request.waiting
+            if isinstance(outputs, TrunklineError):
+                self._state.refuse([request], outputs, Reason.FAILED)
+            elif ended > waiting.deadline_s:
+                late = 1e3 * (ended - waiting.deadline_s)
+                message = f"model {name!r} answered {late:.0f} ms after the deadline"
+                self._state.refuse([request], RefusedError(Reason.LATE, message), Reason.LATE)
+            else:
+                load_s = 0.0 if loaded is None else max(
+                    0.0, loaded.end_s - max(loaded.begin_s, waiting.arrived_s)
+                )  # fmt: skip
+                queue_s = max(0.0, began - waiting.arrived_s - load_s)
+                self._state.observer.answered(name, ended - waiting.arrived_s, True)
+                request.future.set_result(Answer(outputs, queue_s, load_s, ended - began, batch))
+
+    def _learn(self, run: Run, samples: int, seconds: float) -> None:
+        with self._state.lock:
+            if self._state.estimates.computed(run.model.stored, samples, seconds):
+                self._state.reprice()

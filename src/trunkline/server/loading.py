@@ -1,0 +1,79 @@
+"""The thread that loads: what the scheduler wants in memory next, beside the computing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Collection
+
+from trunkline.errors import Reason, RefusedError, StoreError, TrunklineError
+from trunkline.loading.scheduler import Load
+from trunkline.runtime.inputs import reason
+from trunkline.server.state import Loaded, Request, State
+
+log = logging.getLogger(__name__)
+
+
+class Loading:
+    """Carries out loads in a thread of its own."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.thread = threading.Thread(target=self._loop, name="trunkline-load", daemon=True)
+        self.thread.start()
+
+    def _loop(self) -> None:
+        while True:
+            with self._state.lock:
+                while not (load := self._next_load()):
+                    if self._state.closed:
+                        return
+                    self._state.may_load.wait()
+                name = self._state.scheduler.costs.models[load.model].id
+                evict = self._state.digests(load.evict)
+            failure = self._bring(name, evict, load)
+            with self._state.lock:
+                self._state.scheduler.loaded(time.monotonic(), failed=failure is not None)
+                refused = [] if failure is None else self._fail(name, failure)
+                self._state.quiet.notify_all()
+                self._state.may_compute.notify_all()
+            if failure is not None:
+                message = f"model {name!r} cannot be served: {failure}"
+                self._state.refuse(
+                    refused, RefusedError(Reason.UNAVAILABLE, message), Reason.UNAVAILABLE
+                )
+
+    def _next_load(self) -> Load | None:
+        if self._state.closed or self._state.paused:
+            return None
+        return self._state.decide(self._state.scheduler.next_load)
+
+    def _bring(self, name: str, evict: Collection[str], load: Load) -> TrunklineError | None:
+        """Carry a load out; what went wrong, if anything did."""
+        began = time.monotonic()
+        try:
+            self._state.runtime.evict(evict)
+            moved = self._state.runtime.prefetch(name)
+        except TrunklineError as error:
+            return error
+        except Exception as error:  # a disk may fail in any way, and a device too
+            return StoreError(reason(error))
+        ended = time.monotonic()
+        with self._state.lock:
+            self._state.models[name].recover()
+            self._state.loads[name] = Loaded(moved.bytes_moved, began, ended, load.seconds)
+            if self._state.estimates.loaded(moved.bytes_moved, ended - began):
+                self._state.reprice()
+        return None
+
+    def _fail(self, name: str, error: TrunklineError) -> list[Request]:
+        """Serve a model no longer, for a while; what waited for it."""
+        served = self._state.models[name]
+        served.fail(str(error), time.monotonic())
+        log.warning("model %r cannot be served: %s", name, error)
+        there = self._state.runtime.resident
+        costs = self._state.scheduler.costs
+        for piece, digests in enumerate(costs.blocks):
+            self._state.scheduler.resident[piece] = there.issuperset(digests)
+        return self._state.withdraw(served)

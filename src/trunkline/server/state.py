@@ -1,0 +1,222 @@
+"""What the threads of an engine share, under one lock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from trunkline.errors import Reason, TrunklineError, UnknownModelError
+from trunkline.loading.online import Costs, Policy, Waiting
+from trunkline.loading.scheduler import Batch, Scheduler
+from trunkline.runtime import Runtime
+from trunkline.server.batching import Shape
+from trunkline.server.catalogue import Served
+from trunkline.server.estimates import Estimates
+from trunkline.server.work import Answer, BatchRecord, Limits, Observer
+from trunkline.store import library_of
+from trunkline.units import shorten
+
+D = TypeVar("D")
+
+
+class Nobody:
+    """The observer where none was given."""
+
+    def received(self, model: str) -> None:
+        """Nothing."""
+
+    def answered(self, model: str, wait_s: float, in_time: bool) -> None:
+        """Nothing."""
+
+    def refused(self, model: str, reason: Reason) -> None:
+        """Nothing."""
+
+    def batch(self, record: BatchRecord) -> None:
+        """Nothing."""
+
+    def decided(self, seconds: float, waiting: int) -> None:
+        """Nothing."""
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """A request in the queue or in a batch."""
+
+    model: Served
+    inputs: Mapping[str, torch.Tensor]
+    shape: Shape | None
+    waiting: Waiting
+    future: Future[Answer]
+
+
+@dataclass(eq=False, slots=True)
+class Run:
+    """A batch that runs: since when, until when at the latest, and by which thread."""
+
+    batch: Batch
+    model: Served
+    requests: list[Request]
+    began_s: float
+    limit_s: float
+    thread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A load that ended, for the record of the batch that it was for."""
+
+    bytes: int
+    begin_s: float
+    end_s: float
+    planned_s: float
+
+
+class State:
+    """Requests, models, the scheduler, and what runs.
+
+    All of it is read and written under `lock`, but for `refuse` and what the observer is told.
+
+    Attributes:
+        may_compute, may_load: notified when there may be something new to compute, or to load.
+        quiet: notified when a load or a batch ended.
+        requests: those that wait, by key.
+        run: the batch that computes.
+        stuck: batches that were given up on and still run.
+        loads: what was loaded for each model since it last computed.
+        decision_s: what the last decision took.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        models: Mapping[str, Served],
+        estimates: Estimates,
+        policy: Policy,
+        limits: Limits,
+        observer: Observer | None,
+    ) -> None:
+        self.runtime = runtime
+        self.models = dict(models)
+        self.estimates = estimates
+        self.limits = limits
+        self.observer: Observer = observer or Nobody()
+        self.lock = threading.RLock()
+        self.may_compute = threading.Condition(self.lock)
+        self.may_load = threading.Condition(self.lock)
+        self.quiet = threading.Condition(self.lock)
+        self.scheduler = Scheduler(self.costs(), policy)
+        self.scheduler.adopt(self.scheduler.costs, runtime.resident)
+        self.requests: dict[int, Request] = {}
+        self.loads: dict[str, Loaded] = {}
+        self.run: Run | None = None
+        self.stuck: list[Run] = []
+        self.paused = 0
+        self.draining = self.closed = False
+        self.decision_s = 0.0
+
+    def free_in(self, now: float) -> float:
+        """When the device is free, as a hint for another try."""
+        busy = self.scheduler.computing
+        return 0.0 if busy is None else max(0.0, busy.end_s - now)
+
+    def take(self, key: int) -> Request | None:
+        """Take a request out of those that wait; the caller sees to the scheduler."""
+        request = self.requests.pop(key, None)
+        if request is not None:
+            request.model.waiting -= 1
+        return request
+
+    def refuse(self, requests: Iterable[Request], error: TrunklineError, why: Reason) -> None:
+        """Answer with an error; not under the lock, since callbacks run here."""
+        for request in requests:
+            if request.future.running() or request.future.set_running_or_notify_cancel():
+                self.observer.refused(request.model.name, why)
+                request.future.set_exception(error)
+
+    def withdraw(self, served: Served) -> list[Request]:
+        """Take a model's requests out of the queue."""
+        gone = [one for one in self.requests.values() if one.model is served]
+        for one in gone:
+            self.take(one.waiting.key)
+        self.scheduler.remove(one.waiting for one in gone)
+        return gone
+
+    def digests(self, pieces: Iterable[bool]) -> list[str]:
+        """The blocks of the pieces that are marked."""
+        blocks = self.scheduler.costs.blocks
+        return [digest for piece, gone in zip(blocks, pieces, strict=True) if gone
+                for digest in piece]  # fmt: skip
+
+    def replace(self, name: str, served: Served) -> None:
+        """Put a model in another's place; requests that wait go to the new one."""
+        before = self.models.get(name)
+        self.models[name] = served
+        for one in self.requests.values():
+            if one.model is before:
+                one.model = served
+                served.waiting += 1
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Let the scheduler know which models there are."""
+        self.scheduler.adopt(self.costs(), self.runtime.resident)
+        for one in self.scheduler.queue:
+            if one.key in self.requests:
+                self.requests[one.key].waiting = one
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """The lock, at a moment when nothing loads or computes."""
+        with self.lock:
+            self.paused += 1
+            try:
+                while self.scheduler.computing or self.scheduler.loading:
+                    self.quiet.wait()
+                yield
+            finally:
+                self.paused -= 1
+                self.may_compute.notify_all()
+                self.may_load.notify_all()
+
+    def served(self, name: str) -> Served:
+        """The model of a name (UnknownModelError)."""
+        try:
+            return self.models[name]
+        except KeyError:
+            raise UnknownModelError(f"no model {shorten(name)!r}") from None
+
+    def costs(self) -> Costs:
+        """What the scheduler knows of the models that can be served."""
+        models = [one.stored for one in self.models.values() if one.signature is not None]
+        models.sort(key=lambda one: one.name)
+        self.places = {one.name: place for place, one in enumerate(models)}
+        return Costs(
+            library_of(models),
+            self.estimates.link,
+            tuple(map(self.estimates.model, models)),
+            self.runtime.memory_bytes,
+            self.runtime.partial,
+        )
+
+    def reprice(self) -> None:
+        """Tell the scheduler what loads and forwards are expected to take now."""
+        costs = self.scheduler.costs
+        prices = (self.estimates.model(self.models[one.id].stored) for one in costs.models)
+        self.scheduler.reprice(costs.priced(self.estimates.link, tuple(prices)))
+
+    def decide(self, ask: Callable[[float], D]) -> D:
+        """Ask the scheduler, and note how long it took."""
+        if not self.requests:
+            return ask(time.monotonic())
+        waiting, began = len(self.requests), time.perf_counter()
+        found = ask(time.monotonic())
+        self.decision_s = time.perf_counter() - began
+        self.observer.decided(self.decision_s, waiting)
+        return found
