@@ -39,11 +39,10 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Given:
         found["settings"] = settings
         place.close()
 
-    module = types.ModuleType("trunkline.server.engine")
+    module = types.ModuleType("trunkline.server.opening")
     module.open_engine = open_engine  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr("trunkline.server.serve.serve", serve)
-    monkeypatch.setattr("trunkline.server.logs.log_to_stderr", lambda: None)
     monkeypatch.delenv("TRUNKLINE_TOKEN", raising=False)
     Store.open(tmp_path / "store", create=True)
     monkeypatch.chdir(tmp_path)
@@ -69,7 +68,7 @@ def run(given: Given, capsys: pytest.CaptureFixture[str]) -> Run:
 
 def test_defaults_are_safe(run: Run, given: Given) -> None:
     """Loopback, no writes, the limits as they are documented."""
-    assert run() == (0, "", "")
+    assert run()[:2] == (0, "")
     assert given["settings"] == ServerSettings(port=0)
     assert given["limits"] == Limits()
     assert (given["models"], given["memory_bytes"], given["device"]) == (None, None, "cpu")
@@ -96,7 +95,7 @@ def test_every_option_arrives(run: Run, given: Given) -> None:
     words = (
         "--host=0.0.0.0 --models=a,b --memory=1MiB --device=meta --profile=p.json --policy=edf "
         "--timeout-ms=250 --longest-ms=500 --drain-s=3 --queue=7 --max-batch=5 --max-body=1KiB "
-        "--allow-host=a.example --allow-host=b.example --allow-repository-writes"
+        "--allow-host=a.example --allow-host=b.example --allow-repository-writes --whole-models"
     )
     status, out, err = run(*words.split())
     assert (status, out) == (0, "")
@@ -110,6 +109,7 @@ def test_every_option_arrives(run: Run, given: Given) -> None:
         default_timeout_s=0.25, longest_timeout_s=0.5, queue=7, batch=5, body_bytes=1024
     )
     assert (given["models"], given["memory_bytes"]) == (["a", "b"], 2**20)
+    assert given["whole_models"]
     assert (given["device"], given["profile"], given["policy"]) == ("meta", Path("p.json"), "edf")
 
 
@@ -201,7 +201,7 @@ import sys, types
 from tests.server.engines import FakeEngine, double
 from trunkline.cli import main
 
-module = types.ModuleType("trunkline.server.engine")
+module = types.ModuleType("trunkline.server.opening")
 module.open_engine = lambda store, **options: FakeEngine({"double": double})
 sys.modules[module.__name__] = module
 main(["serve", "--port", "0"])
@@ -228,4 +228,6 @@ def test_the_command_as_a_process(given: Given) -> None:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
         client.close()
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out) == (0, "")
+    events = [json.loads(line)["event"] for line in err.splitlines()]
+    assert (events[0], events[-1]) == ("start", "stop")

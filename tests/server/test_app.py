@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from tests.server.engines import FakeEngine, double, echo
 from tests.server.running import question
 from trunkline.errors import CorruptBlobError, ModelFailedError, Reason, RefusedError
 from trunkline.server.app import ServerApp
+from trunkline.server.logs import JsonLines
 from trunkline.server.tensors import Tensor
 from trunkline.server.work import Limits, ServerSettings
 
@@ -409,6 +411,32 @@ def test_the_token() -> None:
 def test_the_token_is_not_shown() -> None:
     """The settings' text, which may end up in a log, does not have it."""
     assert "s3cret" not in repr(ServerSettings(token="s3cret"))
+
+
+def test_bugs_are_logged_without_the_token(caplog: pytest.LogCaptureFixture) -> None:
+    """What was called, shortened, and the traceback; nothing of the headers or the body."""
+
+    def bug(_: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        raise ZeroDivisionError
+
+    name = "m" * 9000
+    asked = client(FakeEngine({name: bug}), token="s3cret")
+    token = {"Authorization": "Bearer s3cret"}
+    assert asked.post(f"/v2/models/{name}/infer", question(id="1d"), token).status == 500
+    (record,) = caplog.records
+    line = JsonLines().format(record)
+    assert record.getMessage().startswith("POST /v2/models/mmm")
+    assert len(record.getMessage()) < 300
+    assert "ZeroDivisionError" in line
+    assert "s3cret" not in line
+    assert "1d" not in record.getMessage()
+
+
+def test_refusals_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Clients cannot fill the log with their own faults."""
+    with caplog.at_level(logging.INFO, "trunkline"):
+        assert client().post("/v2/models/gone/infer", b"").status == 404
+    assert caplog.records == []
 
 
 def test_headers_that_could_be_read_in_two_ways() -> None:

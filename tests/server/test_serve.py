@@ -110,6 +110,20 @@ def test_a_refused_body_may_be_sent_to_its_end() -> None:
         assert answer.endswith(b'{"live":true}')
 
 
+def test_a_client_that_hangs_up_while_it_waits() -> None:
+    """Its future is cancelled, over a real connection too."""
+    engine = FakeEngine({"double": double}, hold=True)
+    with running(engine) as there:
+        client = connected(there.port)
+        client.sendall(HEAD % len(BODY) + BODY)
+        assert engine.submitted.wait(30)
+        cancelled = threading.Event()
+        engine.pending[0].add_done_callback(lambda _: cancelled.set())
+        client.close()
+        assert cancelled.wait(30)
+        assert engine.pending[0].cancelled()
+
+
 def test_an_answer_that_nobody_reads() -> None:
     """The connection is dropped, although its client keeps it open; one that reads gets it all."""
     big = question([1.0] * 1_500_000, outputs=[{"name": "y"}])

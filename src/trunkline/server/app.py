@@ -24,6 +24,7 @@ from trunkline.server.paths import Call
 from trunkline.server.replies import Reply
 from trunkline.server.security import Gate
 from trunkline.server.work import Engine, ServerSettings, State
+from trunkline.units import shorten
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +74,9 @@ class ServerApp:
         except TrunklineError as found:
             reply = replies.of_error(found)
             if reply.status == 500:
-                log.error("%s: %s", scope["path"], found)
+                log.error("%s: %s", shorten(scope["path"]), found)
         except Exception:  # a bug; whoever called has to be answered all the same
-            log.exception("%s %s", scope["method"], scope["path"])
+            log.exception("%s %s", scope["method"], shorten(scope["path"]))
             reply = replies.error(500, "an error inside the server; its log says more")
         if reply is not None:
             await reply.send(send)
@@ -164,7 +165,7 @@ class ServerApp:
                     await route.handle({**scope, **more}, receive, started)
                 except Exception:
                     if started.begun:  # too late to say so
-                        log.exception("%s %s", scope["method"], scope["path"])
+                        log.exception("%s %s", scope["method"], shorten(scope["path"]))
                         return None
                     raise
                 return None

@@ -190,6 +190,7 @@ def _config(app: ServerApp, settings: ServerSettings) -> uvicorn.Config:
         lifespan="off",
         interface="asgi3",
         log_config=None,
+        log_level="error",  # with its warnings clients could fill a disk
         access_log=False,
         proxy_headers=False,
         server_header=False,
