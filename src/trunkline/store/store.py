@@ -92,6 +92,18 @@ class Store:
         """Where the blob of a digest is (StoreError if that is no digest)."""
         return self._layout.blob_path(digest)
 
+    def read_file(self, model: StoredModel, name: str) -> bytes:
+        """One of a model's small files (`config.json`, a tokenizer's ...).
+
+        Raises:
+            NotInStoreError: the model has no such file, or its blob is missing.
+            CorruptBlobError, StoreError: its content is not what its digest says, or cannot be
+                read.
+        """
+        if name not in model.files:
+            raise NotInStoreError(f"model {shorten(model.name)!r} has no file {shorten(name)!r}")
+        return self._layout.read_blob(model.files[name])
+
     def add(
         self,
         name: str,
