@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.server.pipelines import save_images
 from tests.store.lora_folders import (
     libraries,
     load_adapted,
@@ -97,3 +98,22 @@ def test_switching_adapters_moves_adapters(store: Store, tmp_path: Path) -> None
             assert torch.equal(found, wanted[name])
         model = runtime.module("two").base_model.model
         assert model.lm_head.weight is model.transformer.wte.weight  # type: ignore[union-attr]
+
+
+def test_an_adapter_of_images(store: Store, tmp_path: Path) -> None:
+    """A base whose tensors Transformers renames when it loads them answers, and so does its
+    adapter, both bit-equal."""
+    base = save_images(tmp_path / "base")
+    folder = save_adapter(
+        tmp_path / "lora", base, target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"]
+    )
+    assert store.add("base", base).notes == ()
+    store.add("lora", open_adapter(store, "base", folder))
+    images = torch.rand(2, 3, 8, 8)
+    wanted = {"base": load_base(base).eval(), "lora": load_adapted(base, folder)}
+    with Runtime(store) as runtime:
+        for name, model in wanted.items():
+            runtime.switch(name)
+            found = runtime.infer(name, {"pixel_values": images}).logits
+            with torch.inference_mode():
+                assert torch.equal(found, model(pixel_values=images).logits)

@@ -16,8 +16,8 @@ from trunkline.errors import ArchitectureError
 from trunkline.runtime.dtypes import safetensors_dtype, torch_dtype
 from trunkline.runtime.resident import ResidentBlock, Residents
 from trunkline.runtime.slots import fill_unstored, find_slots, vacate
-from trunkline.store import Architecture, StoredModel
-from trunkline.store.adapted import naming
+from trunkline.store import Architecture, StoredModel, TensorSpec
+from trunkline.store.adapted import base_renaming, naming
 from trunkline.store.building import build_skeleton
 from trunkline.store.fitting import misfit
 
@@ -39,6 +39,9 @@ class Skeleton:
         self._stored_name = naming(architecture)
         unstored = fill_unstored(self.module, slots, architecture, device)
         self._ignored = frozenset(map(self._stored_name, unstored))
+        known = {self._stored_name(name) for slot in slots for name in slot.names} | self._ignored
+        self._rename = base_renaming(architecture, self.module, known)
+        self._known = known
         self.slots = vacate(slots)
         self._holds: list[tuple[ResidentBlock, str] | None] = [None] * len(self.slots)
         self._fed_by: dict[str, set[int]] = {}  # digest -> positions of the slots that hold it
@@ -55,32 +58,42 @@ class Skeleton:
             ArchitectureError: a slot without a tensor, a tensor without a slot, another shape or
                 kind. Another precision is fine: the stored one holds.
         """
-        stored = {
-            spec.name: (block.digest, spec) for block in model.blocks for spec in block.tensors
-        }
+        stored = self._stored(model)
+        tied = {dropped: self._rename(kept) for dropped, kept in model.tied.items()}
         feeds = []
         for position, slot in enumerate(self.slots):
             names = [self._stored_name(name) for name in slot.names]
             own = self._stored_name(slot.name)
-            source = _source(own, names, stored, model.tied)
+            source = _source(own, names, stored, tied)
             if source is None:
                 raise ArchitectureError(
                     f"model {model.name!r} has no tensor {own!r}, which {self.label} needs"
                 )
             digest, spec = stored[source]
             needed = safetensors_dtype(slot.empty.dtype), tuple(slot.empty.shape)
-            if problem := misfit(source, spec.dtype, spec.shape, needed, self.label):
+            if problem := misfit(spec.name, spec.dtype, spec.shape, needed, self.label):
                 raise ArchitectureError(f"model {model.name!r}: {problem}")
             torch_dtype(spec.dtype)  # an older PyTorch may lack it: told before any load
-            feeds.append((position, digest, source))
-        known = {self._stored_name(name) for slot in self.slots for name in slot.names}
-        for name in stored:
-            if name not in known and name not in self._ignored:
-                raise ArchitectureError(
-                    f"model {model.name!r} has a tensor {name!r}, for which {self.label} has no "
-                    "place"
-                )
+            feeds.append((position, digest, spec.name))
         return Binding(tuple(feeds))
+
+    def _stored(self, model: StoredModel) -> dict[str, tuple[str, TensorSpec]]:
+        """A model's tensors by the names that the module has for them: (block's digest, tensor).
+
+        Raises:
+            ArchitectureError: the module has no place for one, or one place for two.
+        """
+        stored: dict[str, tuple[str, TensorSpec]] = {}
+        for block in model.blocks:
+            for spec in block.tensors:
+                name = self._rename(spec.name)
+                if name not in self._known or name in stored:
+                    raise ArchitectureError(
+                        f"model {model.name!r} has a tensor {spec.name!r}, for which {self.label} "
+                        "has no place"
+                    )
+                stored[name] = block.digest, spec
+        return stored
 
     def assign(self, binding: Binding, residents: Residents) -> int:
         """Point the slots at a model's resident tensors; returns how many pointed elsewhere."""

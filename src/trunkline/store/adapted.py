@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from trunkline.errors import ArchitectureError
 from trunkline.store.architecture import Architecture
 from trunkline.store.lora import check_resolved
 from trunkline.store.pretrained import model_maker
+from trunkline.store.renaming import renaming
 from trunkline.units import shorten
 
 PREFIX: Final = "base_model.model."
@@ -46,6 +47,21 @@ def stored_name(place: str) -> str:
 def naming(architecture: Architecture) -> Callable[[str], str]:
     """What names the stored tensor for each place of what an architecture builds."""
     return stored_name if architecture.kind == "peft" else str
+
+
+def base_renaming(
+    architecture: Architecture, module: Any, names: Iterable[str]
+) -> Callable[[str], str]:
+    """What names a stored tensor as Transformers' module does (an adapter's as it is).
+
+    Args:
+        module: what the architecture builds.
+        names: the stored names of its places, as `naming` gives them.
+    """
+    if architecture.kind == "factory":
+        return str
+    below = module.get_base_model() if architecture.kind == "peft" else module
+    return renaming(below, names)
 
 
 def adapted_maker(architecture: Architecture) -> Callable[[], Any]:

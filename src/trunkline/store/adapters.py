@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trunkline.errors import ArchitectureError, WeightsFormatError
-from trunkline.store.adapted import PREFIX, ranks, stored_name, wrapping_maker
+from trunkline.store.adapted import PREFIX, base_renaming, ranks, stored_name, wrapping_maker
 from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.blocks import LARGE_TENSOR_BYTES
 from trunkline.store.building import build_with, import_torch
@@ -55,7 +55,9 @@ def open_adapter(store: Store, base: str, folder: Path, given: InputSpec | None 
     module = build_with(wrapping_maker(below, settings), f"{below.label} with the adapter {folder}")
     settings = resolved(settings, ranks(module))
     architecture = replace(below, kind="peft", adapter=settings)
-    fitting = _Fitting(examine(module, architecture.label), model, architecture.label)
+    skeleton = examine(module, architecture.label)
+    rename = base_renaming(architecture, module, map(stored_name, skeleton.tensors))
+    fitting = _Fitting(skeleton, model, architecture.label, rename)
     source = open_safetensors(_weights(folder))
     try:
         return _joined(source, fitting, model, architecture, given, _files(store, model, folder))
@@ -86,10 +88,13 @@ class _Fitting:
     skeleton: Skeleton
     base: StoredModel
     label: str
+    rename: Callable[[str], str]
 
     def specs(self) -> dict[str, TensorSpec]:
-        """The base's tensors by name."""
-        return {spec.name: spec for block in self.base.blocks for spec in block.tensors}
+        """The base's tensors by the names that its module has for them."""
+        return {
+            self.rename(spec.name): spec for block in self.base.blocks for spec in block.tensors
+        }
 
     def own(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """The adapter's tensors by the names of its file: type and shape, in order.
@@ -123,7 +128,7 @@ class _Fitting:
     ) -> None:
         group = next((one for one in self.skeleton.groups if place in one), (place,))
         names = {stored_name(one) for one in group} | {name}
-        names |= {self.base.tied[one] for one in names if one in self.base.tied}
+        names |= {self.rename(self.base.tied[one]) for one in names if one in self.base.tied}
         spec = next((held[one] for one in names if one in held), None)
         what = f"the base {shorten(self.base.name)!r}"
         if spec is None:
