@@ -122,7 +122,7 @@ def _checked(settings: dict[str, Any], where: str) -> dict[str, Any]:
                 f"{where}: {shorten(repr(alpha))} of {shorten(name)!r} is no finite number"
             )
     task = settings.get("task_type")
-    if task is not None and task not in TASKS:
+    if task is not None and (not isinstance(task, str) or task not in TASKS):
         raise ArchitectureError(
             f"{where}: task_type {shorten(repr(task))} is none of {', '.join(sorted(TASKS))}"
         )

@@ -117,7 +117,7 @@ class Store:
         Args:
             name: up to 128 letters, digits, `.`, `_`, `-`, the first a letter or digit.
             source: a path (a safetensors file or a Hugging Face folder), tensors in memory, or
-                what `open_path` and `open_factory` return (closed here).
+                what `open_path`, `open_factory` and `open_adapter` return (closed here).
             replace: whether another model of that name may give way.
             progress: called with (bytes done, bytes in all).
 
