@@ -59,6 +59,31 @@ def test_import_reports_what_came_in_what_was_new_and_who_shares(run: Run, tmp_p
     assert "shares 100 B (50%) with first" in again[1]
 
 
+def test_an_adapter_brings_its_base_or_finds_it(run: Run, tmp_path: Path) -> None:
+    """A base's folder is imported under its own name, a base in the store is shared; either way
+    only the adapter is new. What cannot be meant ends with status 2 and adds nothing."""
+    from tests.store.lora_folders import save_adapter, save_bert
+
+    base = save_bert(tmp_path / "bert")
+    for i, name in enumerate(("one", "two")):
+        save_adapter(tmp_path / name, base, seed=i)
+    own = 2 * 2 * 2 * 4 * 16 * 4  # 2 layers x 2 targets x 2 matrices of 4 x 16 F32
+    assert run("import", "two", "--base", "nothing")[0] == 2
+    assert "no PEFT adapter" in run("import", "bert", "--base", "bert")[2]
+    assert "do not go with it" in run("import", "two", "--base", "bert", "--factory", "a:b")[2]
+    assert "name its base, --base" in run("import", "two")[2]
+    assert json.loads(run("list", "--json")[1])["models"] == []
+    status, out, _ = run("import", "one", "--base", base, "--input", "8:int64:60", "--json")
+    report = json.loads(out)
+    assert (status, report["bytes_new"], report["base"]["name"]) == (0, own, "bert")
+    assert report["notes"] == []
+    assert report["shared"] == {"bert": report["base"]["bytes_new"]}
+    status, out, _ = run("import", "two", "--base", "bert", "--json")
+    assert "base" not in json.loads(out)
+    assert (status, json.loads(out)["bytes_new"]) == (0, own)
+    assert "rank 4" in run("list")[1]
+
+
 def test_list_says_size_own_bytes_and_architecture(run: Run, tmp_path: Path) -> None:
     """Own bytes are those that no other model has."""
     run("import", weights(tmp_path / "m1.safetensors", a=1, b=2))

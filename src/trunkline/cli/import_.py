@@ -16,7 +16,7 @@ from trunkline.units import count, shorten
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from trunkline.store import ImportReport, Source
+    from trunkline.store import ImportReport, Source, Store
 
 MOST_SHARED = 8
 """The report for people names at most this many models that share something."""
@@ -26,7 +26,8 @@ def import_(
     weights: Annotated[
         Path,
         typer.Argument(
-            help="A safetensors file, an index of shards, or a Hugging Face folder.",
+            help="A safetensors file, an index of shards, a Hugging Face folder, or, with --base, "
+            "a PEFT LoRA folder.",
             show_default=False,
         ),
     ],
@@ -43,6 +44,13 @@ def import_(
     ] = None,
     kwargs: Annotated[
         str | None, typer.Option(help="The factory's keyword arguments, a JSON object.")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="What a PEFT LoRA folder adapts: a model of the store, or a Hugging Face folder, "
+            "which is then imported first, under its own name."
+        ),
     ] = None,
     given: Annotated[
         str | None,
@@ -63,17 +71,28 @@ def import_(
 
     chosen = name if name is not None else weights.resolve().name.split(".safetensors")[0]
     check_model_name(chosen)
-    source = _source(weights, factory, kwargs, given)
-    try:
+    below: ImportReport | None = None
+    if base is None:
+        source = _source(weights, factory, kwargs, given)
         opened = open_store(store, create=True)
+    else:
+        _refuse_factory(factory, kwargs)
+        opened = open_store(store, create=True)
+        below, source = _adapter(opened, weights, base, given)
+    try:
         with progress_bar(f"import {chosen}") as progress:
             report = opened.add(chosen, source, replace=replace, progress=progress)
     finally:
         source.close()
     notes = (*report.notes, *_advice(source))
     if as_json:
-        print_json(_as_document(report, notes))
+        document = _as_document(report, notes)
+        if below is not None:
+            document["base"] = _as_document(below, below.notes)
+        print_json(document)
     else:
+        if below is not None:
+            _print(below, below.notes)
         _print(report, notes)
 
 
@@ -116,6 +135,42 @@ def _source(weights: Path, factory: str | None, kwargs: str | None, given: str |
     if not isinstance(arguments, dict):
         raise InputError(f"--kwargs {kwargs!r:.200} is no JSON object")
     return open_factory(factory, weights, arguments, described)
+
+
+def _refuse_factory(factory: str | None, kwargs: str | None) -> None:
+    from trunkline.errors import InputError
+
+    if factory is not None or kwargs is not None:
+        raise InputError(
+            "--base names what a PEFT adapter adapts, a Hugging Face model; --factory and --kwargs "
+            "do not go with it"
+        )
+
+
+def _adapter(
+    store: Store, folder: Path, base: str, given: str | None
+) -> tuple[ImportReport | None, Source]:
+    """A PEFT folder's source, and the report of its base if that had to be imported."""
+    from trunkline.errors import InputError
+    from trunkline.store import InputSpec, open_adapter
+    from trunkline.store.adapters import read_folder
+    from trunkline.store.store import check_model_name
+
+    described = InputSpec.parse(given) if given is not None else None
+    below = None
+    read_folder(folder)  # an adapter that is refused shall not leave its base behind
+    if base not in store.names():
+        path = Path(base)
+        if not path.exists():
+            raise InputError(
+                f"--base {shorten(base)!r} is neither a model of the store at {store.path} nor a "
+                "folder; import the base first"
+            )
+        base = path.resolve().name
+        check_model_name(base)
+        with progress_bar(f"import {base}") as progress:
+            below = store.add(base, path, progress=progress)
+    return below, open_adapter(store, base, folder, described)
 
 
 def _as_document(report: ImportReport, notes: Sequence[str]) -> dict[str, Any]:

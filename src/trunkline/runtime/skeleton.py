@@ -7,7 +7,7 @@ that differ from the last variant's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +15,9 @@ import torch
 from trunkline.errors import ArchitectureError
 from trunkline.runtime.dtypes import safetensors_dtype, torch_dtype
 from trunkline.runtime.resident import ResidentBlock, Residents
-from trunkline.runtime.slots import Slot, fill_unstored, find_slots, vacate
-from trunkline.store import Architecture, StoredModel
+from trunkline.runtime.slots import fill_unstored, find_slots, vacate
+from trunkline.store import Architecture, StoredModel, TensorSpec
+from trunkline.store.adapted import base_renaming, naming
 from trunkline.store.building import build_skeleton
 from trunkline.store.fitting import misfit
 
@@ -35,7 +36,12 @@ class Skeleton:
         self.label = architecture.label
         self.module = build_skeleton(architecture)
         slots = tuple(find_slots(self.module))
-        self._ignored = fill_unstored(self.module, slots, architecture, device)
+        self._stored_name = naming(architecture)
+        unstored = fill_unstored(self.module, slots, architecture, device)
+        self._ignored = frozenset(map(self._stored_name, unstored))
+        known = {self._stored_name(name) for slot in slots for name in slot.names} | self._ignored
+        self._rename = base_renaming(architecture, self.module, known)
+        self._known = known
         self.slots = vacate(slots)
         self._holds: list[tuple[ResidentBlock, str] | None] = [None] * len(self.slots)
         self._fed_by: dict[str, set[int]] = {}  # digest -> positions of the slots that hold it
@@ -52,30 +58,42 @@ class Skeleton:
             ArchitectureError: a slot without a tensor, a tensor without a slot, another shape or
                 kind. Another precision is fine: the stored one holds.
         """
-        stored = {
-            spec.name: (block.digest, spec) for block in model.blocks for spec in block.tensors
-        }
+        stored = self._stored(model)
+        tied = {dropped: self._rename(kept) for dropped, kept in model.tied.items()}
         feeds = []
         for position, slot in enumerate(self.slots):
-            source = _source(slot, stored, model.tied)
+            names = [self._stored_name(name) for name in slot.names]
+            own = self._stored_name(slot.name)
+            source = _source(own, names, stored, tied)
             if source is None:
                 raise ArchitectureError(
-                    f"model {model.name!r} has no tensor {slot.name!r}, which {self.label} needs"
+                    f"model {model.name!r} has no tensor {own!r}, which {self.label} needs"
                 )
             digest, spec = stored[source]
             needed = safetensors_dtype(slot.empty.dtype), tuple(slot.empty.shape)
-            if problem := misfit(source, spec.dtype, spec.shape, needed, self.label):
+            if problem := misfit(spec.name, spec.dtype, spec.shape, needed, self.label):
                 raise ArchitectureError(f"model {model.name!r}: {problem}")
             torch_dtype(spec.dtype)  # an older PyTorch may lack it: told before any load
-            feeds.append((position, digest, source))
-        known = {name for slot in self.slots for name in (slot.name, *slot.names)} | self._ignored
-        for name in stored:
-            if name not in known:
-                raise ArchitectureError(
-                    f"model {model.name!r} has a tensor {name!r}, for which {self.label} has no "
-                    "place"
-                )
+            feeds.append((position, digest, spec.name))
         return Binding(tuple(feeds))
+
+    def _stored(self, model: StoredModel) -> dict[str, tuple[str, TensorSpec]]:
+        """A model's tensors by the names that the module has for them: (block's digest, tensor).
+
+        Raises:
+            ArchitectureError: the module has no place for one, or one place for two.
+        """
+        stored: dict[str, tuple[str, TensorSpec]] = {}
+        for block in model.blocks:
+            for spec in block.tensors:
+                name = self._rename(spec.name)
+                if name not in self._known or name in stored:
+                    raise ArchitectureError(
+                        f"model {model.name!r} has a tensor {spec.name!r}, for which {self.label} "
+                        "has no place"
+                    )
+                stored[name] = block.digest, spec
+        return stored
 
     def assign(self, binding: Binding, residents: Residents) -> int:
         """Point the slots at a model's resident tensors; returns how many pointed elsewhere."""
@@ -110,11 +128,14 @@ class Skeleton:
         return True
 
 
-def _source(slot: Slot, stored: Mapping[str, object], tied: Mapping[str, str]) -> str | None:
-    if len(slot.names) > 1:  # all tied places must get one tensor
-        candidates: Iterable[str] = reversed(slot.names)
+def _source(
+    own: str, names: Sequence[str], stored: Mapping[str, object], tied: Mapping[str, str]
+) -> str | None:
+    """The stored tensor for a place of that name, `names` being those of the places tied to it."""
+    if len(names) > 1:  # all tied places must get one tensor
+        candidates: Iterable[str] = reversed(names)
     else:
-        candidates = (slot.name,)
+        candidates = (own,)
     for name in candidates:
         if name in stored:
             return name

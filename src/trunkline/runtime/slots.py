@@ -44,13 +44,14 @@ class Slot:
 
     def assign(self, block: ResidentBlock, name: str) -> None:
         """Point the slot at a resident tensor."""
-        self._hold(block.parameter(name) if self.is_parameter else block.tensors[name])
+        self.hold(block.parameter(name) if self.is_parameter else block.tensors[name])
 
     def release(self) -> None:
         """Point the slot at nothing, so that it keeps no memory of a block."""
-        self._hold(self.empty)
+        self.hold(self.empty)
 
-    def _hold(self, value: Tensor) -> None:
+    def hold(self, value: Tensor) -> None:
+        """Put a tensor (a parameter, where the slot is one's) into the slot."""
         if sets_its_own_way(self.module):
             setattr(self.module, self.key, value)
         elif isinstance(value, nn.Parameter):  # what nn.Module.__setattr__ ends in

@@ -3,6 +3,7 @@
 Importing this package loads neither torch nor safetensors.
 """
 
+from trunkline.store.adapters import open_adapter
 from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.factory import open_factory
 from trunkline.store.model import StoredBlock, StoredModel, TensorSpec, library_of
@@ -27,6 +28,7 @@ __all__ = [
     "Tensors",
     "VerifyReport",
     "library_of",
+    "open_adapter",
     "open_factory",
     "open_path",
 ]

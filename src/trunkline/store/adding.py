@@ -35,12 +35,13 @@ def add(
         StoreError: the name is taken by other content, or reading or writing failed.
     """
     started = time.perf_counter()
-    check_tied(source.tied, [tensor.name for tensor in source.tensors], name)
+    check_tied(source.tied, _tensor_names(source), name)
     drafts = draft(source)
+    _check_held(layout, source, name)
     there = catalog.index().models.get(name)
     # A name that is taken is first compared, so that a refusal leaves nothing behind.
     write = there is None or replace
-    blocks = BlockWriter(layout, write, progress).run(drafts)
+    blocks = _in_place(source, BlockWriter(layout, write, progress).run(drafts))
     digest, blobs = pack(source, [one.block for one in blocks])
     unchanged = there is not None and there.digest == digest and catalog.is_whole(there)
     replaced = False
@@ -48,7 +49,7 @@ def add(
         if not write:
             if there is None or there.digest != digest:
                 raise _taken(name, layout)
-            blocks = BlockWriter(layout, True, progress).run(drafts)  # heals what is missing
+            BlockWriter(layout, True, progress).run(drafts)  # heals what is missing
         replaced = _publish(layout, name, digest, blobs, replace)
     new = [one for one in blocks if one.new]
     return ImportReport(
@@ -66,12 +67,14 @@ def add(
 
 
 def draft(source: Source) -> tuple[BlockDraft, ...]:
-    """The blocks of a source, few enough that their manifest stays under its limit."""
+    """The blocks of a source that the store does not hold yet, few enough that the manifest stays
+    under its limit."""
     limit = MAX_BLOCKS
     while True:
-        drafts = group(source.tensors, limit)
-        notes = sum(len(packing.encode(one.id)) for one in drafts)
-        if len(drafts) * _LAYER_BYTES + notes <= packing.MAX_MANIFEST_BYTES or limit <= 1:
+        drafts = group(source.tensors, limit, source.block_of)
+        ids = [*(one.id for one in drafts), *(one.id for one in source.held)]
+        notes = sum(len(packing.encode(one)) for one in ids)
+        if len(ids) * _LAYER_BYTES + notes <= packing.MAX_MANIFEST_BYTES or limit <= 1:
             return drafts
         limit //= 2
 
@@ -93,6 +96,27 @@ def pack(source: Source, blocks: list[StoredBlock]) -> tuple[str, dict[str, byte
     manifest = packing.manifest_file(Manifest(layers, files, packing.file_layer("", config)))
     blobs = {digest_of(content): content for content in (*contents.values(), config, manifest)}
     return digest_of(manifest), blobs
+
+
+def _tensor_names(source: Source) -> list[str]:
+    held = (tensor.name for block in source.held for tensor in block.tensors)
+    return [*(tensor.name for tensor in source.tensors), *held]
+
+
+def _check_held(layout: Layout, source: Source, name: str) -> None:
+    """Refuse a model whose base has left the store since its source was opened."""
+    for block in source.held:
+        if not layout.has(block.digest, block.size):
+            raise StoreError(
+                f"model {shorten(name)!r} needs the block {shorten(block.id)!r} of its base, and "
+                f"the store at {layout.path} has {block.digest} no more"
+            )
+
+
+def _in_place(source: Source, made: list[Imported]) -> list[Imported]:
+    """All blocks of a model in execution order: those just made, and those of its base."""
+    held = (Imported(block, False) for block in source.held)
+    return [*made[: source.early], *held, *made[source.early :]]
 
 
 def _publish(

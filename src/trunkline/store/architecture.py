@@ -29,18 +29,28 @@ class Architecture:
     """What builds a model without its weights.
 
     Attributes:
-        kind: `factory`, a Python callable, or `huggingface`, a class and a `config.json`.
+        kind: `factory`, a Python callable; `huggingface`, a class and a `config.json`; or `peft`,
+            such a class with an unmerged LoRA adapter.
         factory: `package.module:callable` (kind `factory`).
         kwargs: keyword arguments of the callable, JSON values (kind `factory`).
-        config: the content of `config.json` (kind `huggingface`).
-        class_name: `architectures[0]` of the config, None if it names none (kind `huggingface`).
+        config: the content of `config.json` (kinds `huggingface` and `peft`).
+        class_name: `architectures[0]` of the config, None if it names none (the same kinds).
+        adapter: what `trunkline.store.lora` keeps of `adapter_config.json` (kind `peft`).
     """
 
-    kind: Literal["factory", "huggingface"]
+    kind: Literal["factory", "huggingface", "peft"]
     factory: str | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
     config: Mapping[str, Any] | None = field(default=None, hash=False)
     class_name: str | None = None
+    adapter: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def base(self) -> Architecture:
+        """What an adapter is put on; any other architecture is its own base."""
+        if self.kind != "peft":
+            return self
+        return Architecture("huggingface", config=self.config, class_name=self.class_name)
 
     @property
     def key(self) -> str:
@@ -64,6 +74,8 @@ class Architecture:
             text = f"{self.factory}({arguments})"
         else:
             text = self.class_name or str((self.config or {}).get("model_type", "huggingface"))
+            if self.adapter is not None:
+                text += f" with a LoRA adapter of rank {self.adapter.get('r')}"
         text = shorten(text, MAX_LABEL)
         return text if text.isprintable() else repr(text)[1:-1]
 
@@ -71,7 +83,8 @@ class Architecture:
         """The JSON form."""
         if self.kind == "factory":
             return {"kind": self.kind, "factory": self.factory, "kwargs": dict(self.kwargs)}
-        return {"kind": self.kind, "class": self.class_name, "config": dict(self.config or {})}
+        document = {"kind": self.kind, "class": self.class_name, "config": dict(self.config or {})}
+        return document if self.adapter is None else {**document, "adapter": dict(self.adapter)}
 
     @classmethod
     def from_dict(cls, document: Any, where: str) -> Architecture:
@@ -87,7 +100,18 @@ class Architecture:
             case {"kind": "huggingface", "class": str() | None as name, "config": dict(config)}:
                 _refuse_depth(config, where)
                 return cls("huggingface", config=config, class_name=name)
-        raise StoreError(f"{where}: the architecture is neither a factory nor a huggingface one")
+            case {
+                "kind": "peft",
+                "class": str() | None as name,
+                "config": dict(config),
+                "adapter": dict(adapter),
+            }:
+                _refuse_depth(config, where)
+                _refuse_depth(adapter, where)
+                return cls("peft", config=config, class_name=name, adapter=adapter)
+        raise StoreError(
+            f"{where}: the architecture is neither a factory nor a huggingface or peft one"
+        )
 
 
 @dataclass(frozen=True, slots=True)

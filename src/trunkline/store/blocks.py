@@ -6,7 +6,7 @@ have a leaf module in common have a blob in common, whoever imports them and fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -86,15 +86,22 @@ def module_of(tensor_name: str) -> str:
     return tensor_name.rpartition(".")[0] or ROOT_ID
 
 
-def group(tensors: Sequence[SourceTensor], max_blocks: int = MAX_BLOCKS) -> tuple[BlockDraft, ...]:
+def group(
+    tensors: Sequence[SourceTensor],
+    max_blocks: int = MAX_BLOCKS,
+    block_of: Mapping[str, str] | None = None,
+) -> tuple[BlockDraft, ...]:
     """The blocks of a model, ordered by the first of their tensors.
+
+    A tensor that `block_of` names goes into the block of that id, not with its leaf module.
 
     Of more than `max_blocks` leaf modules, those under a common path are joined, at the greatest
     depth that leaves few enough; where no depth does, neighbours in order are joined.
     """
     members: dict[str, list[SourceTensor]] = {}
     for tensor in tensors:
-        members.setdefault(module_of(tensor.name), []).append(tensor)
+        block_id = (block_of or {}).get(tensor.name) or module_of(tensor.name)
+        members.setdefault(block_id, []).append(tensor)
     if len(members) > max_blocks:
         members = _join(members, max_blocks)
     drafts: list[BlockDraft] = []

@@ -36,7 +36,12 @@ def build_skeleton(architecture: Architecture) -> nn.Module:
     Raises:
         ArchitectureError: the architecture cannot be found or built.
     """
-    return _build(architecture, "meta", "cpu")
+    return _build(lambda: _maker(architecture), architecture.label, "meta", "cpu")
+
+
+def build_with(make: Callable[[], Any], label: str) -> nn.Module:
+    """What `make` makes on the meta device (ArchitectureError naming `label` if it fails)."""
+    return _build(lambda: make, label, "meta")
 
 
 def build_real(architecture: Architecture) -> nn.Module:
@@ -47,7 +52,7 @@ def build_real(architecture: Architecture) -> nn.Module:
     Raises:
         ArchitectureError: the architecture cannot be found or built.
     """
-    return _build(architecture, "cpu")
+    return _build(lambda: _maker(architecture), architecture.label, "cpu")
 
 
 def load_callable(factory: str) -> Callable[..., Any]:
@@ -116,12 +121,12 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {shorten(text, 300)}" if text else type(error).__name__
 
 
-def _build(architecture: Architecture, *devices: str) -> nn.Module:
-    """The module, built on the first of the devices on which that succeeds."""
+def _build(find: Callable[[], Callable[[], Any]], label: str, *devices: str) -> nn.Module:
+    """What the maker that `find` finds makes on the first of the devices on which that succeeds."""
     torch, failure = import_torch(), None
     for device in devices:
         try:
-            make = _maker(architecture)
+            make = find()
             with current_directory_first(), torch.random.fork_rng(devices=[]), torch.device(device):
                 module = make()
         except TrunklineError:
@@ -131,11 +136,11 @@ def _build(architecture: Architecture, *devices: str) -> nn.Module:
             continue
         if not isinstance(module, torch.nn.Module):
             raise ArchitectureError(
-                f"{architecture.label} returned {type(module).__name__} and not a torch.nn.Module"
+                f"{label} returned {type(module).__name__} and not a torch.nn.Module"
             )
         return cast("nn.Module", module)
     assert failure is not None
-    raise ArchitectureError(f"{architecture.label} cannot be built: {told(failure)}") from failure
+    raise ArchitectureError(f"{label} cannot be built: {told(failure)}") from failure
 
 
 def _maker(architecture: Architecture) -> Callable[[], Any]:
@@ -144,6 +149,10 @@ def _maker(architecture: Architecture) -> Callable[[], Any]:
         from trunkline.store.pretrained import model_maker
 
         return model_maker(architecture)
+    if architecture.kind == "peft":
+        from trunkline.store.adapted import adapted_maker
+
+        return adapted_maker(architecture)
     return functools.partial(load_callable(str(architecture.factory)), **architecture.kwargs)
 
 

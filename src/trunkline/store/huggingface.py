@@ -11,6 +11,7 @@ from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.building import build_skeleton
 from trunkline.store.fitting import check_shapes, ordered, spread_ties
 from trunkline.store.paths import open_weights
+from trunkline.store.renaming import renaming
 from trunkline.store.shards import read_object, read_small
 from trunkline.store.skeleton import Skeleton, examine
 from trunkline.store.sources import Source
@@ -66,7 +67,7 @@ def open_folder(folder: Path, given: InputSpec | None = None) -> Source:
 
 
 def _with_skeleton(source: Source, architecture: Architecture, where: str) -> Source:
-    skeleton = _skeleton(architecture)
+    skeleton = _skeleton(architecture, source)
     if isinstance(skeleton, str):
         note = f"shapes were not compared with the architecture: {skeleton}"
         return replace(source, notes=(*source.notes, note))
@@ -96,13 +97,21 @@ def _with_skeleton(source: Source, architecture: Architecture, where: str) -> So
     )
 
 
-def _skeleton(architecture: Architecture) -> Skeleton | str:
-    """What the class would hold, or the reason why that is not known."""
+def _skeleton(architecture: Architecture, source: Source) -> Skeleton | str:
+    """What the class would hold, by the names of the source's tensors where Transformers renames
+    them; or the reason why that is not known."""
     if architecture.class_name is None:
         return "config.json names no class in 'architectures'"
     if "quantization_config" in (architecture.config or {}):
         return "the weights are quantised"
     try:
-        return examine(build_skeleton(architecture), architecture.label)
+        module = build_skeleton(architecture)
+        skeleton = examine(module, architecture.label)
     except ArchitectureError as error:
         return str(error)
+    rename = renaming(module, skeleton.tensors)
+    given = {rename(tensor.name): tensor.name for tensor in source.tensors}
+    return Skeleton(
+        {given.get(name, name): one for name, one in skeleton.tensors.items()},
+        tuple(tuple(given.get(name, name) for name in group) for group in skeleton.groups),
+    )

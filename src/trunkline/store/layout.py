@@ -177,17 +177,21 @@ class Layout:
             return _parse(_read(file), path)
 
     def read_json_blob(self, digest: str, size: int) -> dict[str, Any]:
-        """A JSON object from a blob, whose content is compared with its digest.
+        """A JSON object from a blob (errors as in `read_blob`; StoreError if it is none)."""
+        return _parse(self.read_blob(digest, size), self.blob_path(digest))
+
+    def read_blob(self, digest: str, size: int | None = None) -> bytes:
+        """A small blob whole, its content compared with its digest.
 
         Raises:
             NotInStoreError, CorruptBlobError: it is missing, or not what its digest says.
-            StoreError: it cannot be read, or is no JSON object.
+            StoreError: it cannot be read, or is too large to be read whole.
         """
         with self.open_blob(digest, size) as file:
             raw = _read(file)
         if digest_of(raw) != digest:
             raise CorruptBlobError(f"{file.path} is corrupt: its content is {digest_of(raw)}")
-        return _parse(raw, file.path)
+        return raw
 
     def read_index(self) -> list[dict[str, Any]]:
         """The entries of index.json (StoreError naming the file if it is missing or corrupt)."""

@@ -147,7 +147,7 @@ def own_file(details: Details, has_config_json: bool) -> bytes:
     document: dict[str, Any] = {"format": OWN_FORMAT}
     if details.architecture is not None:
         document["architecture"] = details.architecture.to_dict()
-        if has_config_json and details.architecture.kind == "huggingface":
+        if has_config_json and details.architecture.kind != "factory":
             del document["architecture"]["config"]
     if details.input is not None:
         document["input"] = details.input.to_dict()
@@ -167,7 +167,7 @@ def read_own_file(document: dict[str, Any], config: dict[str, Any] | None, where
     if document.get("format") != OWN_FORMAT:
         raise StoreError(f"{where}: format {document.get('format')!r:.60} is not {OWN_FORMAT!r}")
     architecture = document.get("architecture")
-    if isinstance(architecture, dict) and architecture.get("kind") == "huggingface":
+    if isinstance(architecture, dict) and architecture.get("kind") in ("huggingface", "peft"):
         architecture = {"config": config, **architecture}
     given = document.get("input")
     return Details(

@@ -8,6 +8,7 @@ from typing import Final
 
 from trunkline.errors import StoreError, WeightsFormatError
 from trunkline.store.architecture import InputSpec
+from trunkline.store.lora import ADAPTER_CONFIG
 from trunkline.store.reading import refuse_pickle
 from trunkline.store.shards import INDEX_SUFFIX, open_shards
 from trunkline.store.sources import Source, open_safetensors
@@ -27,6 +28,11 @@ def open_path(path: Path, given: InputSpec | None = None) -> Source:
         from trunkline.store.huggingface import open_folder
 
         return open_folder(path, given)
+    if path.is_dir() and (path / ADAPTER_CONFIG).exists():
+        raise WeightsFormatError(
+            f"{path} holds an adapter and no whole model: name its base, --base MODEL_OR_FOLDER "
+            "(in Python: open_adapter)"
+        )
     source = open_weights(path)
     return source if given is None else replace(source, input=given)
 

@@ -22,15 +22,10 @@ def model_maker(architecture: Architecture) -> Callable[[], Any]:
     Raises:
         ArchitectureError: Transformers is not installed, or knows no such class or type.
     """
-    library = _import(architecture)
-    config, name = dict(architecture.config or {}), architecture.class_name
-    if name is None:
+    library, config = import_transformers(architecture.label), dict(architecture.config or {})
+    if architecture.class_name is None:
         return _plain_model(library, config)
-    class_: Any = getattr(library, name, None)
-    if not _is_model(class_, library):
-        raise ArchitectureError(
-            f"transformers {library.__version__} has no model class {shorten(name)!r}"
-        )
+    class_ = model_class(library, architecture.class_name)
 
     def make() -> Any:
         model = class_._from_config(class_.config_class.from_dict(_own_kernels(config)))
@@ -38,6 +33,16 @@ def model_maker(architecture: Architecture) -> Callable[[], Any]:
         return model
 
     return make
+
+
+def model_class(library: Any, name: str) -> Any:
+    """The class of models of that name in Transformers (ArchitectureError if there is none)."""
+    found: Any = getattr(library, name, None)
+    if not _is_model(found, library):
+        raise ArchitectureError(
+            f"transformers {library.__version__} has no model class {shorten(name)!r}"
+        )
+    return found
 
 
 def _is_model(found: Any, library: Any) -> bool:
@@ -62,13 +67,13 @@ def _plain_model(library: Any, config: dict[str, Any]) -> Callable[[], Any]:
     return make
 
 
-def _import(architecture: Architecture) -> Any:
+def import_transformers(what: str) -> Any:
+    """Transformers (ArchitectureError if it is not installed)."""
     try:
         return importlib.import_module("transformers")
     except ImportError:
         raise ArchitectureError(
-            f"{architecture.label} is a Hugging Face model and needs transformers: "
-            "pip install 'trunkline[hf]'"
+            f"{what} is a Hugging Face model and needs transformers: pip install 'trunkline[hf]'"
         ) from None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from trunkline.errors import StoreError, WeightsFormatError
 from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.header import check_tensor_name, tensor_bytes
+from trunkline.store.model import StoredBlock
 from trunkline.store.order import natural_key
 from trunkline.store.reading import BufferReader, FileReader, Reader, read_header
 from trunkline.units import shorten
@@ -41,6 +42,10 @@ class Source:
         tied: names without bytes of their own: dropped name -> name among `tensors`.
         files: small files to keep beside the weights: name -> content.
         notes: what the importer should tell the user.
+        held: blocks of the model that the store has already and that are taken as they are (an
+            adapter's base).
+        early: so many of the blocks made of `tensors` come before those held, the others after.
+        block_of: the block of a tensor that does not go with its leaf module: name -> block id.
         close: gives back the open files.
     """
 
@@ -51,6 +56,9 @@ class Source:
     tied: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    held: tuple[StoredBlock, ...] = ()
+    early: int = 0
+    block_of: Mapping[str, str] = field(default_factory=dict)
     close: Callable[[], None] = lambda: None
 
 

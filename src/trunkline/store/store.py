@@ -92,6 +92,18 @@ class Store:
         """Where the blob of a digest is (StoreError if that is no digest)."""
         return self._layout.blob_path(digest)
 
+    def read_file(self, model: StoredModel, name: str) -> bytes:
+        """One of a model's small files (`config.json`, a tokenizer's ...).
+
+        Raises:
+            NotInStoreError: the model has no such file, or its blob is missing.
+            CorruptBlobError, StoreError: its content is not what its digest says, or cannot be
+                read.
+        """
+        if name not in model.files:
+            raise NotInStoreError(f"model {shorten(model.name)!r} has no file {shorten(name)!r}")
+        return self._layout.read_blob(model.files[name])
+
     def add(
         self,
         name: str,
@@ -105,7 +117,7 @@ class Store:
         Args:
             name: up to 128 letters, digits, `.`, `_`, `-`, the first a letter or digit.
             source: a path (a safetensors file or a Hugging Face folder), tensors in memory, or
-                what `open_path` and `open_factory` return (closed here).
+                what `open_path`, `open_factory` and `open_adapter` return (closed here).
             replace: whether another model of that name may give way.
             progress: called with (bytes done, bytes in all).
 
