@@ -1,0 +1,344 @@
+"""Our server beside MLServer, Ray Serve and LitServe: answers in time, and bytes moved for them.
+
+    python -m benchmarks.serving --install-peers   first put the peers into --peers DIR
+    python -m benchmarks.serving --quick           ResNets, two rates, short: about two minutes
+    python -m benchmarks.serving                   everything, about two hours
+
+All serve the same models with random weights (20 variants of three ResNets, 10 of one network of
+GPT-2's size, see `benchmarks/servers/models.py`) from files in the page cache, with memory for two
+whole models and the same threads, and get the same traces as JSON from the same client. The peers'
+servers are in `benchmarks/serving_peers`: what a user would write for each, with whole models and
+the least recently used leaving first. "whole models" is our own server so, deadlines and all;
+"all resident" is our own with memory for everything, the limit.
+
+A load of 1 is what our own server with whole models answers in a closed loop of 4 clients. A
+request waits 3 to 10 times a full load of its model (`load_file` + `load_state_dict`). The peers
+know no deadlines: what they answer late is lost. Where they can give a request up by themselves
+(LitServe, Ray Serve), they do after the longest wait that a request has; --no-peer-timeouts leaves
+that out. One server runs at a time; the order is turned round between repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, cast
+
+from benchmarks.measure import Verdict, table, verdict
+from benchmarks.servers import adapters, environments, models
+from benchmarks.servers.adapters import Own, OwnUnlimited, OwnWhole, Peer, Server, Terms
+from benchmarks.servers.replay import Outcome, capacity, replay, warm_up
+from trunkline.experiments.traces import Arrivals, draw_trace
+from trunkline.runtime.machine import busy
+
+LOADS = (0.3, 0.6, 0.9, 1.2, 1.5, 2.5)
+"""The last is beyond the target's rates, so that our own server meets its limit too."""
+
+LAWS = {
+    "resnet": (("poisson", 0.0), ("poisson", 0.9), ("bursts", 0.9)),
+    "gpt2": (("poisson", 0.0), ("poisson", 0.9)),
+}
+WAITS = (3.0, 10.0)
+CLIENTS = 4
+SERVERS = (*adapters.OWN, *adapters.PEERS)
+
+Case = tuple[str, float]
+"""Name of the law of arrivals, and load."""
+
+Found = dict[Case, dict[type[Server], list[Outcome]]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured."""
+
+    libraries: tuple[str, ...]
+    loads: tuple[float, ...]
+    seconds: float
+    repeats: int
+    servers: tuple[type[Server], ...]
+    options: argparse.Namespace
+
+    def laws(self, library: str) -> tuple[tuple[str, float], ...]:
+        return LAWS[library][:1] if self.options.quick else LAWS[library]
+
+
+def main() -> int:
+    given = arguments()
+    given.peers, given.folder = given.peers.expanduser(), given.folder.expanduser()
+    if given.install_peers:
+        environments.install(given.peers)
+    servers = tuple(one for one in SERVERS if one.__name__ in given.servers and there(one, given))
+    settings = Settings(
+        tuple(given.libraries or (["resnet"] if given.quick else ["resnet", "gpt2"])),
+        tuple(given.loads or ((0.6, 1.5) if given.quick else LOADS)),
+        given.seconds or (4.0 if given.quick else 12.0),
+        given.repeats or (1 if given.quick else 3),
+        servers,
+        given,
+    )
+    if told := busy():
+        print(told)
+    verdicts, right = [], True
+    for name in settings.libraries:
+        with tempfile.TemporaryDirectory(
+            prefix="trunkline-bench-", ignore_cleanup_errors=True
+        ) as folder:
+            found = measure(name, settings, Path(folder))
+        verdicts += show(name, found, settings)
+        right &= correct(found)
+    print("\nTargets\n")
+    for one in verdicts:
+        print(one)
+    return 0 if right else 1
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = [one.__name__ for one in SERVERS]
+    parser.add_argument("--quick", action="store_true", help="about two minutes")
+    parser.add_argument("--libraries", nargs="+", choices=list(LAWS))
+    parser.add_argument("--servers", nargs="+", choices=names, default=names)
+    parser.add_argument("--loads", nargs="+", type=float, help="1: what whole models can carry")
+    parser.add_argument("--seconds", type=float, help="length of a trace (12; quick: 4)")
+    parser.add_argument("--repeats", type=int, help="traces of each kind (3; quick: 1)")
+    parser.add_argument("--capacity", type=float, help="requests/s of load 1, not measured then")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--peers", type=Path, default=Path(environments.DEFAULT))
+    parser.add_argument("--install-peers", action="store_true", help="put them there first")
+    parser.add_argument("--peer-batch", type=int, default=4, help="requests in a peer's batch")
+    parser.add_argument("--peer-loading", choices=("reuse", "build", "assign"), default="reuse")
+    parser.add_argument("--no-peer-timeouts", action="store_true")
+    parser.add_argument("--hang-up", action="store_true", help="clients leave at their deadline")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("~/.cache/trunkline/serving-models"),
+        help="where the models are kept between runs (2 GB, with gpt2 9 GB)",
+    )
+    return parser.parse_args()
+
+
+def there(server: type[Server], given: argparse.Namespace) -> bool:
+    """Whether a server can be started; says so if not."""
+    if not issubclass(server, Peer) or environments.installed(given.peers, server.package):
+        return True
+    print(f"{server.name}: not installed (--install-peers)")
+    return False
+
+
+def measure(name: str, settings: Settings, folder: Path) -> Found:
+    """All servers on all traces of a library."""
+    given = settings.options
+    library = models.prepare(name, given.folder, lambda text: print(text, flush=True))
+    took = models.reference(library, given.threads)
+    waits = [took.load_s[one.name] for one in library.variants]
+    terms = Terms(
+        library,
+        folder,
+        given.peers,
+        given.threads,
+        batch=given.peer_batch,
+        queue_timeout_s=None if given.no_peer_timeouts else WAITS[1] * max(waits),
+        loading=given.peer_loading,
+    )
+    head(library, took, terms, settings)
+    rate = given.capacity or carried(terms, settings)
+    print(f"load 1: {rate:.1f} requests/s (whole models, {CLIENTS} clients in a closed loop)")
+    found: Found = {}
+    for repeat in range(settings.repeats):
+        for server in settings.servers[:: -1 if repeat % 2 else 1]:
+            with server(terms) as running:
+                warm_up(running)
+                for case, trace in traces(name, waits, rate, settings, repeat):
+                    outcome = replay(running, trace, settings.seconds, hang_up=given.hang_up)
+                    found.setdefault(case, {}).setdefault(server, []).append(outcome)
+    return found
+
+
+def carried(terms: Terms, settings: Settings) -> float:
+    """Requests per second that whole models can carry."""
+    server = OwnWhole if OwnWhole in settings.servers else settings.servers[0]
+    with server(terms) as running:
+        warm_up(running)
+        return capacity(running, CLIENTS, 2 * settings.seconds if settings.options.quick else 20.0)
+
+
+def traces(
+    name: str, waits: Sequence[float], rate: float, settings: Settings, repeat: int
+) -> Iterator[tuple[Case, Any]]:
+    """The traces of a repeat, the same for every server."""
+    for arrivals, zipf in settings.laws(name):
+        for load in settings.loads:
+            trace = draw_trace(
+                waits,
+                load * rate,
+                settings.seconds,
+                arrivals=cast(Arrivals, arrivals),
+                zipf=zipf,
+                waits=WAITS,
+                seed=repeat,
+            )
+            yield (f"{arrivals}, Zipf {zipf:g}" if zipf else f"{arrivals}, uniform", load), trace
+
+
+def head(library: models.Library, took: models.Reference, terms: Terms, settings: Settings) -> None:
+    """What is measured."""
+    whole = sum(library.bytes.values())
+    print(
+        f"\n{library.name}: {len(library.variants)} models, {whole / 1e6:.0f} MB whole, "
+        f"{library.distinct_bytes / 1e6:.0f} MB distinct; memory for two: "
+        f"{library.memory_bytes / 1e6:.0f} MB; {terms.threads} threads"
+    )
+    factories = {one.factory: one.name for one in library.variants}
+    for factory, model in factories.items():
+        print(
+            f"  {factory}: full load {1e3 * took.load_s[model]:.1f} ms, forward of one "
+            f"{1e3 * took.forward_s[model]:.1f} ms"
+        )
+    peers = [one for one in settings.servers if issubclass(one, Peer)]
+    versions = [environments.version(terms.peers, one.package) for one in peers]
+    limit = "no limit" if terms.queue_timeout_s is None else f"{terms.queue_timeout_s:.2f} s"
+    print(
+        f"peers ({', '.join(versions)}): batches up to {terms.batch}, loading by {terms.loading}, "
+        f"wait in the queue: {limit}"
+    )
+
+
+def show(name: str, found: Found, settings: Settings) -> list[Verdict]:
+    """Print the tables of a library; what of it has a target."""
+    servers = settings.servers
+    rows = [
+        (
+            *case_cells(case, cases[servers[0]]),
+            *(spread([100 * one.share for one in cases[server]]) for server in servers),
+        )
+        for case, cases in found.items()
+    ]
+    names = [one.name for one in servers]
+    print("\nanswered in time, % of what was sent: median (quartiles)\n")
+    print(table(("arrivals", "load", "sent/s", *names), rows))
+    details = [
+        (case[0], f"{case[1]:g}", server.name, *detail_cells(outcomes))
+        for case, cases in found.items()
+        for server, outcomes in cases.items()
+    ]
+    header = ("arrivals", "load", "server", "in time/s", "late", "refused", "failed", "wrong")
+    print("\nmedians; late ... wrong are numbers of requests, ms from the trace's moment\n")
+    print(table((*header, "p50 ms", "p99 ms", "MB moved", "client's lag ms"), details))
+    return compared(name, found, settings)
+
+
+def case_cells(case: Case, outcomes: Sequence[Outcome]) -> tuple[str, str, str]:
+    return case[0], f"{case[1]:g}", f"{median(one.sent / one.seconds for one in outcomes):.1f}"
+
+
+def detail_cells(outcomes: Sequence[Outcome]) -> list[str]:
+    """A server on a case."""
+
+    def middle(attribute: str, scale: float = 1.0) -> str:
+        values = [getattr(one, attribute) for one in outcomes]
+        return "?" if None in values else f"{scale * median(values):.4g}"
+
+    counts = [middle(one) for one in ("goodput", "late", "refused", "failed", "wrong")]
+    times = [middle("median_s", 1e3), middle("p99_s", 1e3), middle("bytes_moved", 1e-6)]
+    return [*counts, *times, middle("lag_s", 1e3)]
+
+
+def compared(name: str, found: Found, settings: Settings) -> list[Verdict]:
+    """Ratios between ours and the others, and their targets."""
+    peers = [one for one in settings.servers if issubclass(one, Peer)]
+    if Own not in settings.servers:
+        return []
+    rows, least, limits, saturated = [], [math.inf], [math.inf], []
+    for law in dict.fromkeys(case[0] for case in found):
+        cases = {case: good(found[case]) for case in found if case[0] == law}
+        for case, rates in cases.items():
+            best = max((rates[one] for one in peers), default=math.nan)
+            cells = [ratio(rates[Own], best), ratio(rates[Own], rates.get(OwnUnlimited, math.nan))]
+            least.append(cells[0])
+            limits.append(cells[1])
+            bytes_ = moved(found[case], peers)
+            rows.append((law, f"{case[1]:g}", *(f"{one:.2f}" for one in (*cells, bytes_))))
+        if peers:
+            most = max(rates[one] for rates in cases.values() for one in peers)
+            saturated.append(ratio(max(rates[Own] for rates in cases.values()), most))
+    print("\ntrunkline over ..., medians\n")
+    print(table(("arrivals", "load", "best peer", "all resident", "fewest bytes of a peer"), rows))
+    print()
+    every = []
+    if peers:
+        what = f"{name}: goodput at saturation over the best peer's, law by law at least"
+        every.append(verdict(what, min(saturated), 1.8, at_least=True))
+        every.append(verdict(f"{name}: ... at every load", min(least), 1.0, at_least=True))
+        total = overall(found, peers)
+        if not math.isnan(total):
+            every.append(verdict(f"{name}: bytes moved, of the fewest of a peer", total, 0.5))
+    if OwnUnlimited in settings.servers:
+        what = f"{name}: goodput of that with memory for everything, at every load"
+        every.append(verdict(what, min(limits), 0.85, at_least=True))
+    return every
+
+
+def good(outcomes: dict[type[Server], list[Outcome]]) -> dict[type[Server], float]:
+    """Each server's median goodput."""
+    return {one: median(done.goodput for done in outcomes[one]) for one in outcomes}
+
+
+def moved(outcomes: dict[type[Server], list[Outcome]], peers: Sequence[type[Server]]) -> float:
+    """Bytes moved by ours over those of the peer that moved fewest; NaN if one is not known."""
+    sums = {
+        one: math.fsum(
+            math.nan if done.bytes_moved is None else done.bytes_moved for done in outcomes[one]
+        )
+        for one in (Own, *peers)
+    }
+    return ratio(sums[Own], min((sums[one] for one in peers), default=math.nan))
+
+
+def overall(found: Found, peers: Sequence[type[Server]]) -> float:
+    """The same over all traces."""
+    together = {
+        one: [done for cases in found.values() for done in cases[one]] for one in (Own, *peers)
+    }
+    return moved(together, peers)
+
+
+def ratio(one: float, other: float) -> float:
+    """Infinite over nothing, 1 if both are nothing."""
+    if not other:
+        return math.inf if one else 1.0
+    return one / other
+
+
+def correct(found: Found) -> bool:
+    """No server answered something else, and ours failed nobody."""
+    done = [(one, each) for cases in found.values() for one in cases for each in cases[one]]
+    wrong = sum(each.wrong for _, each in done)
+    failed = sum(each.failed for one, each in done if issubclass(one, Own))
+    if wrong or failed:
+        print(f"WRONG: {wrong} answers differ, {failed} requests to our server failed")
+    return not wrong and not failed
+
+
+def spread(values: Sequence[float]) -> str:
+    """`median (first quartile - third quartile)`."""
+    if len(values) < 2:
+        return f"{values[0]:.1f}"
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return f"{median(values):.1f} ({low:.1f}-{high:.1f})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
