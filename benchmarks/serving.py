@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving --install-peers   first put the peers into --peers DIR
     python -m benchmarks.serving --quick           ResNets, two rates, short: about two minutes
-    python -m benchmarks.serving                   everything, about two hours
+    python -m benchmarks.serving                   everything, about three hours
 
 All serve the same models with random weights (20 variants of three ResNets, 10 of one network of
 GPT-2's size, see `benchmarks/servers/models.py`) from files in the page cache, with memory for two
@@ -21,25 +21,29 @@ that out. One server runs at a time; the order is turned round between repeats.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any, cast
 
-from benchmarks.measure import Verdict, table, verdict
-from benchmarks.servers import adapters, environments, models
-from benchmarks.servers.adapters import Own, OwnUnlimited, OwnWhole, Peer, Server, Terms
-from benchmarks.servers.replay import Outcome, capacity, replay, warm_up
+from benchmarks.measure import Verdict
+from benchmarks.servers import environments, models
+from benchmarks.servers.comparing import Case, Found, show
+from benchmarks.servers.own import OWN, Own, OwnWhole
+from benchmarks.servers.peers import PEERS, Peer
+from benchmarks.servers.replay import capacity, replay, warm_up
+from benchmarks.servers.server import Server, Terms
 from trunkline.experiments.traces import Arrivals, draw_trace
 from trunkline.runtime.machine import busy
 
-LOADS = (0.3, 0.6, 0.9, 1.2, 1.5, 2.5)
+LOADS = {"resnet": (0.3, 0.6, 0.9, 1.2, 1.5, 2.5), "gpt2": (0.3, 0.9, 1.5, 2.5)}
 """The last is beyond the target's rates, so that our own server meets its limit too."""
+
+SECONDS = {"resnet": 10.0, "gpt2": 30.0}
+"""Length of a trace: GPT-2 is asked less often."""
 
 LAWS = {
     "resnet": (("poisson", 0.0), ("poisson", 0.9), ("bursts", 0.9)),
@@ -47,27 +51,34 @@ LAWS = {
 }
 WAITS = (3.0, 10.0)
 CLIENTS = 4
-SERVERS = (*adapters.OWN, *adapters.PEERS)
-
-Case = tuple[str, float]
-"""Name of the law of arrivals, and load."""
-
-Found = dict[Case, dict[type[Server], list[Outcome]]]
+SERVERS = (*OWN, *PEERS)
 
 
 @dataclass(frozen=True)
 class Settings:
     """How much is measured."""
 
-    libraries: tuple[str, ...]
-    loads: tuple[float, ...]
-    seconds: float
-    repeats: int
+    library: str
     servers: tuple[type[Server], ...]
     options: argparse.Namespace
 
-    def laws(self, library: str) -> tuple[tuple[str, float], ...]:
-        return LAWS[library][:1] if self.options.quick else LAWS[library]
+    @property
+    def laws(self) -> tuple[tuple[str, float], ...]:
+        return LAWS[self.library][:1] if self.options.quick else LAWS[self.library]
+
+    @property
+    def loads(self) -> tuple[float, ...]:
+        return tuple(
+            self.options.loads or ((0.6, 1.5) if self.options.quick else LOADS[self.library])
+        )
+
+    @property
+    def seconds(self) -> float:
+        return float(self.options.seconds or (4.0 if self.options.quick else SECONDS[self.library]))
+
+    @property
+    def repeats(self) -> int:
+        return int(self.options.repeats or (1 if self.options.quick else 3))
 
 
 def main() -> int:
@@ -76,23 +87,17 @@ def main() -> int:
     if given.install_peers:
         environments.install(given.peers)
     servers = tuple(one for one in SERVERS if one.__name__ in given.servers and there(one, given))
-    settings = Settings(
-        tuple(given.libraries or (["resnet"] if given.quick else ["resnet", "gpt2"])),
-        tuple(given.loads or ((0.6, 1.5) if given.quick else LOADS)),
-        given.seconds or (4.0 if given.quick else 12.0),
-        given.repeats or (1 if given.quick else 3),
-        servers,
-        given,
-    )
     if told := busy():
         print(told)
-    verdicts, right = [], True
-    for name in settings.libraries:
+    verdicts: list[Verdict] = []
+    right = True
+    for name in given.libraries or (["resnet"] if given.quick else list(LAWS)):
+        settings = Settings(name, servers, given)
         with tempfile.TemporaryDirectory(
             prefix="trunkline-bench-", ignore_cleanup_errors=True
         ) as folder:
-            found = measure(name, settings, Path(folder))
-        verdicts += show(name, found, settings)
+            found = measure(settings, Path(folder))
+        verdicts += show(settings.library, found)
         right &= correct(found)
     print("\nTargets\n")
     for one in verdicts:
@@ -111,7 +116,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--libraries", nargs="+", choices=list(LAWS))
     parser.add_argument("--servers", nargs="+", choices=names, default=names)
     parser.add_argument("--loads", nargs="+", type=float, help="1: what whole models can carry")
-    parser.add_argument("--seconds", type=float, help="length of a trace (12; quick: 4)")
+    parser.add_argument("--seconds", type=float, help="length of a trace (10; gpt2: 30; quick: 4)")
     parser.add_argument("--repeats", type=int, help="traces of each kind (3; quick: 1)")
     parser.add_argument("--capacity", type=float, help="requests/s of load 1, not measured then")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -138,10 +143,10 @@ def there(server: type[Server], given: argparse.Namespace) -> bool:
     return False
 
 
-def measure(name: str, settings: Settings, folder: Path) -> Found:
+def measure(settings: Settings, folder: Path) -> Found:
     """All servers on all traces of a library."""
     given = settings.options
-    library = models.prepare(name, given.folder, lambda text: print(text, flush=True))
+    library = models.prepare(settings.library, given.folder, lambda text: print(text, flush=True))
     took = models.reference(library, given.threads)
     waits = [took.load_s[one.name] for one in library.variants]
     terms = Terms(
@@ -161,7 +166,7 @@ def measure(name: str, settings: Settings, folder: Path) -> Found:
         for server in settings.servers[:: -1 if repeat % 2 else 1]:
             with server(terms) as running:
                 warm_up(running)
-                for case, trace in traces(name, waits, rate, settings, repeat):
+                for case, trace in traces(waits, rate, settings, repeat):
                     outcome = replay(running, trace, settings.seconds, hang_up=given.hang_up)
                     found.setdefault(case, {}).setdefault(server, []).append(outcome)
     return found
@@ -176,10 +181,10 @@ def carried(terms: Terms, settings: Settings) -> float:
 
 
 def traces(
-    name: str, waits: Sequence[float], rate: float, settings: Settings, repeat: int
+    waits: Sequence[float], rate: float, settings: Settings, repeat: int
 ) -> Iterator[tuple[Case, Any]]:
     """The traces of a repeat, the same for every server."""
-    for arrivals, zipf in settings.laws(name):
+    for arrivals, zipf in settings.laws:
         for load in settings.loads:
             trace = draw_trace(
                 waits,
@@ -216,112 +221,6 @@ def head(library: models.Library, took: models.Reference, terms: Terms, settings
     )
 
 
-def show(name: str, found: Found, settings: Settings) -> list[Verdict]:
-    """Print the tables of a library; what of it has a target."""
-    servers = settings.servers
-    rows = [
-        (
-            *case_cells(case, cases[servers[0]]),
-            *(spread([100 * one.share for one in cases[server]]) for server in servers),
-        )
-        for case, cases in found.items()
-    ]
-    names = [one.name for one in servers]
-    print("\nanswered in time, % of what was sent: median (quartiles)\n")
-    print(table(("arrivals", "load", "sent/s", *names), rows))
-    details = [
-        (case[0], f"{case[1]:g}", server.name, *detail_cells(outcomes))
-        for case, cases in found.items()
-        for server, outcomes in cases.items()
-    ]
-    header = ("arrivals", "load", "server", "in time/s", "late", "refused", "failed", "wrong")
-    print("\nmedians; late ... wrong are numbers of requests, ms from the trace's moment\n")
-    print(table((*header, "p50 ms", "p99 ms", "MB moved", "client's lag ms"), details))
-    return compared(name, found, settings)
-
-
-def case_cells(case: Case, outcomes: Sequence[Outcome]) -> tuple[str, str, str]:
-    return case[0], f"{case[1]:g}", f"{median(one.sent / one.seconds for one in outcomes):.1f}"
-
-
-def detail_cells(outcomes: Sequence[Outcome]) -> list[str]:
-    """A server on a case."""
-
-    def middle(attribute: str, scale: float = 1.0) -> str:
-        values = [getattr(one, attribute) for one in outcomes]
-        return "?" if None in values else f"{scale * median(values):.4g}"
-
-    counts = [middle(one) for one in ("goodput", "late", "refused", "failed", "wrong")]
-    times = [middle("median_s", 1e3), middle("p99_s", 1e3), middle("bytes_moved", 1e-6)]
-    return [*counts, *times, middle("lag_s", 1e3)]
-
-
-def compared(name: str, found: Found, settings: Settings) -> list[Verdict]:
-    """Ratios between ours and the others, and their targets."""
-    peers = [one for one in settings.servers if issubclass(one, Peer)]
-    if Own not in settings.servers:
-        return []
-    rows, least, limits, saturated = [], [math.inf], [math.inf], []
-    for law in dict.fromkeys(case[0] for case in found):
-        cases = {case: good(found[case]) for case in found if case[0] == law}
-        for case, rates in cases.items():
-            best = max((rates[one] for one in peers), default=math.nan)
-            cells = [ratio(rates[Own], best), ratio(rates[Own], rates.get(OwnUnlimited, math.nan))]
-            least.append(cells[0])
-            limits.append(cells[1])
-            bytes_ = moved(found[case], peers)
-            rows.append((law, f"{case[1]:g}", *(f"{one:.2f}" for one in (*cells, bytes_))))
-        if peers:
-            most = max(rates[one] for rates in cases.values() for one in peers)
-            saturated.append(ratio(max(rates[Own] for rates in cases.values()), most))
-    print("\ntrunkline over ..., medians\n")
-    print(table(("arrivals", "load", "best peer", "all resident", "fewest bytes of a peer"), rows))
-    print()
-    every = []
-    if peers:
-        what = f"{name}: goodput at saturation over the best peer's, law by law at least"
-        every.append(verdict(what, min(saturated), 1.8, at_least=True))
-        every.append(verdict(f"{name}: ... at every load", min(least), 1.0, at_least=True))
-        total = overall(found, peers)
-        if not math.isnan(total):
-            every.append(verdict(f"{name}: bytes moved, of the fewest of a peer", total, 0.5))
-    if OwnUnlimited in settings.servers:
-        what = f"{name}: goodput of that with memory for everything, at every load"
-        every.append(verdict(what, min(limits), 0.85, at_least=True))
-    return every
-
-
-def good(outcomes: dict[type[Server], list[Outcome]]) -> dict[type[Server], float]:
-    """Each server's median goodput."""
-    return {one: median(done.goodput for done in outcomes[one]) for one in outcomes}
-
-
-def moved(outcomes: dict[type[Server], list[Outcome]], peers: Sequence[type[Server]]) -> float:
-    """Bytes moved by ours over those of the peer that moved fewest; NaN if one is not known."""
-    sums = {
-        one: math.fsum(
-            math.nan if done.bytes_moved is None else done.bytes_moved for done in outcomes[one]
-        )
-        for one in (Own, *peers)
-    }
-    return ratio(sums[Own], min((sums[one] for one in peers), default=math.nan))
-
-
-def overall(found: Found, peers: Sequence[type[Server]]) -> float:
-    """The same over all traces."""
-    together = {
-        one: [done for cases in found.values() for done in cases[one]] for one in (Own, *peers)
-    }
-    return moved(together, peers)
-
-
-def ratio(one: float, other: float) -> float:
-    """Infinite over nothing, 1 if both are nothing."""
-    if not other:
-        return math.inf if one else 1.0
-    return one / other
-
-
 def correct(found: Found) -> bool:
     """No server answered something else, and ours failed nobody."""
     done = [(one, each) for cases in found.values() for one in cases for each in cases[one]]
@@ -330,14 +229,6 @@ def correct(found: Found) -> bool:
     if wrong or failed:
         print(f"WRONG: {wrong} answers differ, {failed} requests to our server failed")
     return not wrong and not failed
-
-
-def spread(values: Sequence[float]) -> str:
-    """`median (first quartile - third quartile)`."""
-    if len(values) < 2:
-        return f"{values[0]:.1f}"
-    low, _, high = quantiles(values, n=4, method="inclusive")
-    return f"{median(values):.1f} ({low:.1f}-{high:.1f})"
 
 
 if __name__ == "__main__":

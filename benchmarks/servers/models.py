@@ -123,7 +123,9 @@ def prepare(name: str, folder: Path, tell: Callable[[str], None]) -> Library:
 def _make(folder: Path, drawn: Iterator[tuple[Variant, State]]) -> dict[str, object]:
     store = Store.open(folder / "store", create=True)
     variants: list[Variant] = []
-    sizes, expected, inputs = {}, {}, []
+    sizes: dict[str, int] = {}
+    expected: dict[str, list[list[float]]] = {}
+    inputs: list[list[float]] = []
     for variant, state in drawn:
         path = folder / f"{variant.name}.safetensors"
         save_file(state, path)

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 
 from benchmarks.servers import client
-from benchmarks.servers.adapters import REPOSITORY, Server
 from benchmarks.servers.client import Answered, Asked, Job
+from benchmarks.servers.server import REPOSITORY, Server
 from trunkline.experiments.traces import Arrival
 
 DATATYPES = {"float32": "FP32", "int64": "INT64"}
 LONG_S = client.PATIENCE_S
+WARM_UPS = 5
 TOLERANCE = 1e-3
 """Of an output, beside the largest of its request: batches and vector units round differently."""
 
@@ -75,11 +76,19 @@ def replay(
 
 
 def warm_up(server: Server) -> None:
-    """Ask every model once, so that nothing is met for the first time when it counts."""
+    """Ask every model once, so that nothing is met for the first time when it counts.
+
+    A server may refuse a model that is too slow the first time; it is asked again, up to 5 times.
+    """
     names = [one.name for one in server.terms.library.variants]
-    answers = run(server, [Asked(0.0, name, 0, LONG_S) for name in names], clients=1, rounds=True)
-    if bad := [one for one in answers if one.status != 200]:
-        raise RuntimeError(f"{server.name}: status {bad[0].status} for {bad[0].model}")
+    for _ in range(WARM_UPS):
+        asked = [Asked(0.0, name, 0, LONG_S) for name in names]
+        answers = run(server, asked, clients=1, rounds=True)
+        names = [one.model for one in answers if one.status != 200]
+        if not names:
+            return
+    statuses = sorted({one.status for one in answers})
+    raise RuntimeError(f"{server.name}: status {statuses} for {', '.join(names)}; see {server.log}")
 
 
 def capacity(server: Server, clients: int, seconds: float) -> float:

@@ -2,7 +2,7 @@
 
 Whole models, the least recently used leaves first; weights come by `load_file` and
 `load_state_dict`. This file imports nothing of Trunkline: it runs in the peers' environments, and
-`$SERVING_CONFIG` names the JSON file that says what to serve (`benchmarks/servers/adapters.py`).
+`$SERVING_CONFIG` names the JSON file that says what to serve (`benchmarks/servers/peers.py`).
 
 How a model comes into memory (`loading` in that file):
 
