@@ -7,7 +7,7 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint examples bench results reproduce docs lock clean distclean
+.PHONY: help setup browser demo test lint examples bench results reproduce docs lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -17,6 +17,12 @@ setup: ## make .venv, or bring it up to date
 	  echo "set-up: there is no $(PYTHON): install Python 3.11 to 3.13 or name it with PYTHON=..." >&2; \
 	  exit 1; }
 	@"$(PYTHON)" tools/bootstrap.py $(if $(filter command,$(origin PYTHON)),--this-python)
+
+browser: ## Debian's Chromium for the tests of the status page, which are skipped without (as root)
+	@command -v chromium >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo "browser: no apt-get here: install Chromium" >&2; exit 1; }; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 chromium >/dev/null; }
 
 demo: setup ## whole-model against partial loading on this machine, with a table and pictures
 	@$(RUN) -m trunkline demo $(DEMO_ARGS)

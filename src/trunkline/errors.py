@@ -129,3 +129,17 @@ class UnknownModelError(TrunklineError, KeyError):
 
     def __str__(self) -> str:  # KeyError would show the repr
         return str(self.args[0])
+
+
+class HttpError(TrunklineError):
+    """An HTTP request that is refused before any model is asked.
+
+    Attributes:
+        status: of the response.
+        headers: that the response carries beside the usual ones.
+    """
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers

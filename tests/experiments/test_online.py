@@ -39,9 +39,17 @@ def test_a_trace_by_hand() -> None:
     assert (found.received, found.served, found.refused, found.late) == (5, 4, 1, 0)
     assert found.waits_s.tolist() == [5.5, 7.0, 3.0, 3.0]
     assert (found.bytes_moved, found.bytes_asked, found.batches) == (6.0, 12.0, 3)
-    assert (found.finish_s, found.busy_s) == (23.0, 5.5 + 2.5 + 3.0)
+    assert (found.finish_s, found.loading_s, found.computing_s) == (23.0, 6.0, 5.0)
     assert found.goodput == 4 / 5
     assert found.wait_s(1.0) == 7.0
+
+
+def test_the_next_model_loads_beside_the_computing_one() -> None:
+    """With memory for both, b's byte comes while a computes (4 to 5.5): b is done at 7, and not at
+    8; with `ahead` False at 8."""
+    trace = [Arrival(0.0, 0, 6.0), Arrival(1.0, 1, 9.0)]
+    assert replay(costs(5.0), trace, policy("edf")).finish_s == 7.0
+    assert replay(costs(5.0), trace, policy("edf"), ahead=False).finish_s == 8.0
 
 
 def test_whole_models_move_whole() -> None:
@@ -68,7 +76,7 @@ def test_everybody_is_accounted_for(name: str, partial: bool) -> None:
             assert found.received == 30 == found.served + found.refused + found.late
             assert found.late == 0
             assert found.served == found.waits_s.size
-            assert found.busy_s <= found.finish_s + 1e-9
+            assert max(found.loading_s, found.computing_s) <= found.finish_s + 1e-9
         assert found.bytes_moved <= (13.0 if not partial else 10.0)
 
 

@@ -193,11 +193,23 @@ def test_whole_model_loading(store: Store, add: Any) -> None:
     b = add("b", "conv", 1, a, bottom)
     size, x = store.model("a").bytes, torch.randn(2, 3, 9, 9)
     with Runtime(store, partial=False) as runtime:
-        with pytest.raises(InputError, match="keep"):
-            runtime.switch("a", keep=["b"])
         assert [runtime.switch(n).bytes_moved for n in "abba"] == [size, size, 0, size]
         runtime.switch("b")
         assert torch.equal(runtime.infer("b", x), normal_output("conv", b, x))
+
+
+def test_whole_models_leave_whole(store: Store, add: Any) -> None:
+    """With memory for two whole models and a bit, the least recently used leaves with every byte,
+    and what two models share takes its bytes twice."""
+    a = add("a", "conv")
+    add("b", "conv", 1, a, bottom)
+    add("c", "conv", 2, a, bottom)
+    size = store.model("a").bytes
+    with Runtime(store, memory_bytes=2 * size + 8, partial=False) as runtime:
+        assert [runtime.switch(n).bytes_moved for n in "abab"] == [size, size, 0, 0]
+        assert runtime.resident_bytes == 2 * size
+        assert runtime.switch("c").bytes_evicted == size
+        assert runtime.switch("b").bytes_moved == 0
 
 
 def test_eviction_by_hand_makes_the_next_switch_load_just_that(store: Store, add: Any) -> None:
@@ -429,3 +441,61 @@ def _family(
             normal[name] = normal_output("conv", state, x, width=width)
         _FAMILY.append((store, states, normal))
     return _FAMILY[0]
+
+
+def test_prefetch_runs_beside_a_forward(store: Store, add: Any) -> None:
+    """While one model computes, the blocks that another lacks come in; what the first uses stays,
+    and the switch then moves nothing."""
+    import tiny_models
+
+    a = add("a", "waiting")
+    b = add("b", "waiting", 1)
+    x = torch.randn(1, 4)
+    with Runtime(store) as runtime, ThreadPoolExecutor(1) as pool:
+        runtime.switch("a")
+        answer = pool.submit(runtime.infer, "a", x)
+        assert tiny_models.BEGUN.wait(10)
+        moved = runtime.prefetch("b")
+        assert moved.bytes_moved == store.model("b").bytes
+        assert runtime.evict(block.digest for block in store.model("a").blocks) == 0
+        tiny_models.GO_ON.set()
+        assert torch.equal(answer.result(10), normal_output("waiting", a, x))
+        assert runtime.switch("b").bytes_moved == 0
+        assert torch.equal(runtime.infer("b", x), normal_output("waiting", b, x))
+
+
+def test_prefetch_does_not_push_out_what_computes(store: Store, add: Any) -> None:
+    """Where both do not fit the budget, the prefetch fails and the forward is right."""
+    import tiny_models
+
+    a = add("a", "waiting")
+    add("b", "waiting", 1)
+    x, size = torch.randn(1, 4), store.model("a").bytes
+    with Runtime(store, memory_bytes=size) as runtime, ThreadPoolExecutor(1) as pool:
+        runtime.switch("a")
+        answer = pool.submit(runtime.infer, "a", x)
+        assert tiny_models.BEGUN.wait(10)
+        with pytest.raises(MemoryBudgetError, match="must stay"):
+            runtime.prefetch("b")
+        tiny_models.GO_ON.set()
+        assert torch.equal(answer.result(10), normal_output("waiting", a, x))
+
+
+def test_an_abandoned_forward_keeps_nobody_waiting(store: Store, add: Any) -> None:
+    """After `abandon`, other variants of the architecture run, on a skeleton of their own; the
+    forward that was given up on still ends with its own weights."""
+    import tiny_models
+
+    a = add("a", "waiting")
+    b = add("b", "waiting", 1)
+    x = torch.randn(1, 4)
+    with Runtime(store) as runtime, ThreadPoolExecutor(1) as pool:
+        runtime.switch("a")
+        answer = pool.submit(runtime.infer, "a", x)
+        assert tiny_models.BEGUN.wait(10)
+        runtime.abandon()
+        runtime.switch("b")
+        assert not answer.done()
+        tiny_models.GO_ON.set()
+        assert torch.equal(runtime.infer("b", x), normal_output("waiting", b, x))
+        assert torch.equal(answer.result(10), normal_output("waiting", a, x))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 from torch import Tensor, nn
 
@@ -252,3 +254,22 @@ def no_module() -> int:
 def broken() -> nn.Module:
     """A factory that fails."""
     raise RuntimeError("no such luck")
+
+
+BEGUN, GO_ON = threading.Event(), threading.Event()
+"""A forward of `waiting` has begun; it may go on."""
+
+
+class Waiting(nn.Linear):
+    """A layer whose forward waits to be told to go on."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        BEGUN.set()
+        if not GO_ON.wait(30):
+            raise RuntimeError("nobody told the forward to go on")
+        return super().forward(x)
+
+
+def waiting() -> nn.Module:
+    """One such layer."""
+    return Waiting(4, 4)

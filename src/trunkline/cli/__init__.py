@@ -29,6 +29,7 @@ from trunkline.cli import (
     remove,
     reproduce,
     run,
+    serve,
     show,
     trust,
     verify,
@@ -83,6 +84,7 @@ app.command("trust")(trust.trust)
 app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
+app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("reproduce")(reproduce.reproduce)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -116,6 +116,13 @@ class Costs:
         fixed, per_byte = self.loading.overhead_s, self.loading.seconds_per_byte
         return [fixed + one * per_byte if one > 0 else 0.0 for one in lacking.tolist()]
 
+    def priced(self, loading: Link, models: tuple[LoadingModel, ...]) -> Costs:
+        """The same models and memory at other prices, without deriving the sharing again."""
+        fresh = replace(self, loading=loading, models=models)
+        derived = ("blocks", "sizes", "holds", "weights")
+        vars(fresh).update({name: getattr(self, name) for name in derived})
+        return fresh
+
     def compute_seconds(self, model: int, tasks: int) -> float:
         """mu b + beta of a batch."""
         costs = self.models[model]
@@ -153,11 +160,14 @@ class View:
     """What a policy sees.
 
     Attributes:
-        now_s: when the batch could begin.
+        now_s: when the batch could begin to compute, if its blocks were there.
         queue: the requests that wait.
-        resident: which pieces of `Costs.blocks` are in memory.
+        resident: which pieces of `Costs.blocks` are in memory, or on their way.
         asked: how many requests each model had so far (its popularity).
         last_use_s: when each piece was last used.
+        load_from_s: when its load could begin, before or after `now_s`; None for `now_s`.
+        arriving: which pieces are on their way; None for none.
+        arrive_s: when they will be there.
     """
 
     costs: Costs
@@ -166,11 +176,24 @@ class View:
     resident: Bits
     asked: Floats
     last_use_s: Floats
+    load_from_s: float | None = None
+    arriving: Bits | None = None
+    arrive_s: float = 0.0
 
     @cached_property
     def load_s(self) -> list[float]:
-        """How long each model would load now."""
-        return self.costs.load_seconds(self.resident)
+        """How long after `now_s` each model's blocks would be there."""
+        loads = self.costs.load_seconds(self.resident)
+        if self.load_from_s is not None:
+            later = self.load_from_s - self.now_s
+            loads = [max(0.0, one + later) if one > 0 else 0.0 for one in loads]
+        if self.arriving is not None and self.arrive_s > self.now_s:
+            rest = self.arrive_s - self.now_s
+            waits = (self.costs.holds @ self.arriving).tolist()
+            loads = [
+                max(one, rest) if wait else one for one, wait in zip(loads, waits, strict=True)
+            ]
+        return loads
 
     def batch(self, model: int) -> tuple[Waiting, ...]:
         """The model's batch: as many samples as can all be answered in time, the most urgent such.
@@ -300,8 +323,8 @@ def policy(name: str) -> Policy:
         raise UnknownMethodError(f"no policy {name!r}; there are {known}") from None
 
 
-def evictions(view: View, model: int) -> Bits:
-    """Which pieces leave before a model is loaded.
+def evictions(view: View, model: int, keep: Bits | None = None) -> Bits | None:
+    """Which pieces leave before a model is loaded; None if it does not fit beside those to `keep`.
 
     Without a budget: all that it does not hold. With one, as few as needed: first what the fewest
     waiting and past requests would have to load again, per byte of it; the least recently used
@@ -311,14 +334,14 @@ def evictions(view: View, model: int) -> Bits:
     needs: Bits = costs.holds[model]
     others: Bits = view.resident & ~needs
     if costs.memory_bytes is None:
-        return others
+        return others if keep is None or not (others & keep).any() else None
     excess = float(costs.sizes @ (view.resident | needs)) - costs.memory_bytes * (
         1 + TIME_TOLERANCE
     )
     gone: Bits = np.zeros(len(others), dtype=bool)
     if excess <= 0:
         return gone
-    places = np.flatnonzero(others)
+    places = np.flatnonzero(others if keep is None else others & ~keep)
     demand = np.zeros(len(places))
     if costs.partial:
         waiting = np.array([len(line) for line in view.queue.by_model], dtype=float)
@@ -329,7 +352,7 @@ def evictions(view: View, model: int) -> Bits:
             break
         gone[place] = True
         excess -= float(costs.sizes[place])
-    return gone
+    return gone if excess <= 0 else None
 
 
 def _whole(tasks: float) -> int:

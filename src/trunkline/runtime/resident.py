@@ -7,7 +7,9 @@ The budget counts payload, as the planner does. What lies beyond it is the paddi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from typing import Final
 
 import torch
 
@@ -18,6 +20,18 @@ from trunkline.runtime.dtypes import torch_dtype
 from trunkline.runtime.placement import Placement, place
 from trunkline.runtime.reading import Read, read_block
 from trunkline.store import Store, StoredBlock
+
+_OWNER: Final = " of "
+
+
+def own(block: StoredBlock, model: str) -> StoredBlock:
+    """The block as one that only this model has, whoever else holds it in the store."""
+    return replace(block, digest=f"{block.digest}{_OWNER}{model}")
+
+
+def owner_of(digest: str) -> str:
+    """The model that alone has a block; empty for blocks that may be shared."""
+    return digest.partition(_OWNER)[2]
 
 
 class ResidentBlock:
@@ -96,32 +110,60 @@ class Residents:
         Raises:
             NotInStoreError, CorruptBlobError, StoreError: a block cannot be read.
         """
+        jobs = self.begin(blocks)
+
+        def register() -> None:
+            self.finish(jobs)
+            if meanwhile is not None:
+                meanwhile()
+
+        try:
+            self.read(jobs, register)
+        except BaseException:
+            self.cancel(jobs)
+            raise
+        return [job.block for job in jobs]
+
+    def begin(self, blocks: Mapping[str, StoredBlock]) -> list[Job]:
+        """Memory for those of the blocks that are not resident; it counts as resident from now on.
+        To be read (`read`), and then made resident (`finish`) or given up (`cancel`)."""
         missing = self.missing(blocks)
         whole = self.bytes + sum(block.bytes for block in missing)
         self._largest = max(self._largest, sum(block.bytes for block in blocks.values()))
         limit = self._largest if self.budget_bytes is None else self.budget_bytes
         jobs: list[Job] = []
-
-        def register() -> None:
-            for job in jobs:
-                one = ResidentBlock(job.block, job.placement, job.buffer)
-                self._blocks[job.block.digest] = one
-            if meanwhile is not None:
-                meanwhile()
-
         try:
             # Long runs of memory are found while there are some.
             for block in sorted(missing, key=lambda block: (-block.bytes, block.id)):
                 jobs.append(self._job(block))
             self._memory.trim(limit - whole)
-            self._memory.load(jobs, register)
         except BaseException:
             for job in jobs:
-                self._blocks.pop(job.block.digest, None)
                 self._memory.free(job.buffer)
             raise
         self.bytes = whole
-        return missing
+        return jobs
+
+    def read(self, jobs: Sequence[Job], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Bring the bytes of blocks into their memory; `meanwhile` is called once on the way.
+
+        Raises:
+            NotInStoreError, CorruptBlobError, StoreError: a block cannot be read.
+        """
+        self._memory.load(jobs, meanwhile)
+
+    def finish(self, jobs: Sequence[Job]) -> None:
+        """Make blocks resident that were begun."""
+        for job in jobs:
+            one = ResidentBlock(job.block, job.placement, job.buffer)
+            self._blocks[job.block.digest] = one
+
+    def cancel(self, jobs: Sequence[Job]) -> None:
+        """Give back the memory of blocks that were begun."""
+        for job in jobs:
+            self._blocks.pop(job.block.digest, None)
+            self._memory.free(job.buffer)
+            self.bytes -= job.block.bytes
 
     def version(self, digests: Collection[str]) -> int:
         """A number that grows when PyTorch writes into one of these blocks (or a neighbour)."""
@@ -218,7 +260,7 @@ class Residents:
     def _job(self, block: StoredBlock) -> Job:
         known = self._places.get(block.digest)
         if known is None:
-            known = place(block), str(self._store.blob_path(block.digest))
+            known = place(block), str(self._store.blob_path(block.digest.partition(_OWNER)[0]))
             self._places[block.digest] = known
         placement, path = known
         return Job(path, block, placement, self._memory.allocate(placement.size))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from threading import RLock
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from trunkline.errors import ArchitectureError, InputError
 from trunkline.runtime.device import open_memory
 from trunkline.runtime.outputs import copied
-from trunkline.runtime.resident import Residents, next_uses
+from trunkline.runtime.resident import Residents, next_uses, own, owner_of
 from trunkline.runtime.skeleton import Binding, Skeleton
 from trunkline.store import Store, StoredBlock, StoredModel
 from trunkline.store.trust import factory_names, require_trust
@@ -61,16 +62,17 @@ class Runtime:
         device: `cpu` or `cuda[:n]`.
         memory_bytes: the most payload that may be resident at once. None: after a switch only the
             blocks of the model switched to are resident (PartialLoading, equation (8)).
-        partial: False loads every model whole at each change of model, as a server without
-            parameter sharing would.
+        partial: False loads every model whole, and lets it go whole, as a server without
+            parameter sharing would: nothing is shared in memory.
         trust: factories (`package.module:callable`) that may build models of this store, besides
             those that were named on this machine (`trunkline import --factory`, `trunkline trust`).
         threads: how many threads read at once into host memory (default: the CPUs, at most 4).
 
     A model is looked up once; use a new runtime (or `forget`) after a model was replaced in the
-    store. Calls may come from several threads; each is done whole before the next begins. The
-    modules and tensors that `module` and `tensors` hand out are not covered by that: they hold
-    these weights until the next switch or eviction, and must not be written to.
+    store. Calls may come from several threads; each is done whole before the next begins, but for
+    `prefetch`, which runs beside `infer`. The modules and tensors that `module` and `tensors` hand
+    out are not covered by that: they hold these weights until the next switch or eviction, and must
+    not be written to.
     """
 
     def __init__(
@@ -90,7 +92,10 @@ class Runtime:
         self._known: dict[str, _Known] = {}
         self._skeletons: dict[str, Skeleton] = {}
         self._current: str | None = None
-        self._lock = RLock()
+        self._turn = RLock()  # one forward at a time; taken before `_link`
+        self._link = RLock()  # one load at a time; taken before `_lock`
+        self._lock = RLock()  # what is where in memory
+        self._computing: list[_Known] = []  # what forwards use now: two only if one is stuck
 
     @property
     def device(self) -> torch.device:
@@ -156,40 +161,75 @@ class Runtime:
             CorruptBlobError, StoreError: a block cannot be read. Nothing of the model is loaded
                 then, and the models whose blocks had to go are not resident any more.
         """
-        with self._lock, torch.inference_mode(False):  # weights are tensors like any others
-            started = time.perf_counter()
-            known = self._look_up(name)
-            kept = self._digests(keep)
-            evicted = self._let_go(self._victims(known, kept, next_use))
-            self._current = None
-            changed = 0
+        started = time.perf_counter()
+        with self._turn, torch.inference_mode(False):  # weights are tensors like any others
+            with self._lock:
+                if self._residents.budget_bytes is not None and self._is_there(name):
+                    return self._point(name, started)
+            with self._link, self._lock:
+                known, evicted = self._make_room(name, keep, next_use)
+                self._current = None
+                changed = 0
 
-            def assign() -> None:
-                nonlocal changed
-                changed = known.skeleton.assign(known.binding, self._residents)
+                def assign() -> None:
+                    nonlocal changed
+                    changed = known.skeleton.assign(known.binding, self._residents)
 
-            moved = self._residents.bring(known.blocks, assign)
-            self._residents.touch(known.blocks)
-            self._current = name
-            return Switch(
-                model=name,
-                bytes_moved=sum(block.bytes for block in moved),
-                blocks_moved=len(moved),
-                bytes_evicted=evicted,
-                bytes_resident=self._residents.bytes,
-                tensors_assigned=changed,
-                seconds=time.perf_counter() - started,
-            )
+                moved = self._residents.bring(known.blocks, assign)
+                self._current = name
+                return self._switched(known, moved, evicted, changed, started)
+
+    def prefetch(
+        self,
+        name: str,
+        keep: Iterable[str] = (),
+        next_use: Sequence[str] | None = None,
+    ) -> Switch:
+        """Make a model's blocks resident, without switching to it: beside `infer`, whose model
+        stays resident. A `switch` to the model then moves nothing.
+
+        Args and errors as for `switch`; MemoryBudgetError also where the model does not fit beside
+        the one that computes.
+        """
+        started = time.perf_counter()
+        with self._link, torch.inference_mode(False):
+            with self._lock:
+                known, evicted = self._make_room(name, keep, next_use)
+                jobs = self._residents.begin(known.blocks)
+            try:
+                self._residents.read(jobs)
+            except BaseException:
+                with self._lock:
+                    self._residents.cancel(jobs)
+                raise
+            with self._lock:
+                self._residents.finish(jobs)
+                return self._switched(known, [job.block for job in jobs], evicted, 0, started)
 
     def evict(self, digests: Iterable[str]) -> int:
-        """Let blocks go, as a plan says; returns their bytes. What isn't resident doesn't count."""
+        """Let blocks go, as a plan says; returns their bytes. What isn't resident doesn't count,
+        and what a forward uses at this moment stays."""
         with self._lock:
-            return self._let_go(tuple(digests))
+            return self._let_go(set(digests) - self._in_use)
 
     def clear(self) -> None:
         """Let all blocks go; their memory stays for the next ones."""
+        with self._turn, self._lock:
+            self._let_go(self.resident - self._in_use)
+
+    def abandon(self) -> None:
+        """Give up on the forward that runs now in another thread, if one does: others run beside
+        it from now on. Its blocks stay resident until it ends, if ever; models of its architecture
+        get another skeleton."""
         with self._lock:
-            self._let_go(self.resident)
+            self._turn = RLock()
+            for stuck in self._computing:
+                for key, skeleton in list(self._skeletons.items()):
+                    if skeleton is stuck.skeleton:
+                        del self._skeletons[key]
+                for name, known in list(self._known.items()):
+                    if known.skeleton is stuck.skeleton:
+                        del self._known[name]
 
     def bring(self, digests: Iterable[str]) -> None:
         """Load blocks of models that were looked up (`prepare`), whatever is resident, without
@@ -200,7 +240,7 @@ class Runtime:
             MemoryBudgetError: they are larger than the budget.
             CorruptBlobError, StoreError: a block cannot be read.
         """
-        with self._lock, torch.inference_mode(False):
+        with self._turn, self._link, self._lock, torch.inference_mode(False):
             there = {d: b for known in self._known.values() for d, b in known.blocks.items()}
             wanted: dict[str, StoredBlock] = {}
             for digest in digests:
@@ -218,7 +258,7 @@ class Runtime:
         Raises:
             InputError: the model is not resident; `switch` to it first.
         """
-        with self._lock, torch.inference_mode(False):
+        with self._turn, self._lock, torch.inference_mode(False):
             known = self._ready(name)
             if not known.skeleton.holds(known.binding, self._residents):
                 known.skeleton.assign(known.binding, self._residents)
@@ -246,17 +286,16 @@ class Runtime:
             ArchitectureError: its forward changed its weights or buffers. Other models share
                 them, so the blocks changed are not resident any more.
         """
-        with self._lock:
-            module, blocks = self.module(name), self._known[name].blocks
-            before = self._residents.version(blocks)
+        with self._turn, self._forward(name) as (module, known):
+            before = self._residents.version(known.blocks)
             with torch.inference_mode():
                 if isinstance(batch, Mapping):
                     result = module(**{key: self._here(value) for key, value in batch.items()})
                 else:
                     result = module(self._here(batch))
                 result = copied(result, self._memory.shares)
-            if self._residents.version(blocks) != before:
-                self._refuse_writes(name)
+            if self._residents.version(known.blocks) != before:
+                self._refuse_writes(known)
             return result
 
     def synchronize(self) -> None:
@@ -287,6 +326,58 @@ class Runtime:
 
     # ---- inside ----
 
+    @property
+    def _in_use(self) -> set[str]:
+        return {digest for known in list(self._computing) for digest in known.blocks}
+
+    @contextmanager
+    def _forward(self, name: str) -> Iterator[tuple[torch.nn.Module, _Known]]:
+        """The module of a resident model, whose blocks stay until the end."""
+        with self._lock:
+            module, known = self.module(name), self._known[name]
+            self._computing.append(known)
+        try:
+            yield module, known
+        finally:  # not under the lock: a prefetch may hold it for long
+            self._computing.remove(known)
+
+    def _is_there(self, name: str) -> bool:
+        known = self._known.get(name)
+        return known is not None and not self._residents.missing(known.blocks)
+
+    def _point(self, name: str, started: float) -> Switch:
+        """Switch to a model that is resident."""
+        known = self._known[name]
+        changed = known.skeleton.assign(known.binding, self._residents)
+        self._current = name
+        return self._switched(known, [], 0, changed, started)
+
+    def _make_room(
+        self, name: str, keep: Iterable[str], next_use: Sequence[str] | None
+    ) -> tuple[_Known, int]:
+        known = self._look_up(name)
+        kept = self._digests(keep) | self._in_use
+        return known, self._let_go(self._victims(known, kept, next_use))
+
+    def _switched(
+        self,
+        known: _Known,
+        moved: Collection[StoredBlock],
+        evicted: int,
+        changed: int,
+        started: float,
+    ) -> Switch:
+        self._residents.touch(known.blocks)
+        return Switch(
+            model=known.model.name,
+            bytes_moved=sum(block.bytes for block in moved),
+            blocks_moved=len(moved),
+            bytes_evicted=evicted,
+            bytes_resident=self._residents.bytes,
+            tensors_assigned=changed,
+            seconds=time.perf_counter() - started,
+        )
+
     def _ready(self, name: str) -> _Known:
         known = self._look_up(name)
         if self._residents.missing(known.blocks):
@@ -301,25 +392,30 @@ class Runtime:
             self._current = None
         return self._residents.evict(digests)
 
-    def _refuse_writes(self, name: str) -> None:
+    def _refuse_writes(self, known: _Known) -> None:
         """Evict the blocks of a model that its forward changed, and say which tensors they are
         (nothing if it wrote what was there already)."""
-        known = self._known[name]
-        changed = {
-            digest: names for digest in known.blocks if (names := self._residents.changed(digest))
-        }
-        if changed:
+        with self._lock:
+            changed = {
+                digest: names
+                for digest in known.blocks
+                if (names := self._residents.changed(digest))
+            }
             self._let_go(changed)
+        if changed:
             first = next(iter(changed.values()))[0]
             raise ArchitectureError(
-                f"the forward of model {name!r} writes into its tensor {first!r}, which other "
-                "models may share; let it keep its state in a buffer with persistent=False"
+                f"the forward of model {known.model.name!r} writes into its tensor {first!r}, "
+                "which other models may share; let it keep its state in a buffer with "
+                "persistent=False"
             )
 
     def _look_up(self, name: str) -> _Known:
         known = self._known.get(name)
         if known is None:
             model = self.store.model(name)
+            if not self.partial:
+                model = replace(model, blocks=tuple(own(block, name) for block in model.blocks))
             if model.architecture is None:
                 raise ArchitectureError(
                     f"model {name!r} cannot be run: imported without an architecture; import it "
@@ -337,18 +433,16 @@ class Runtime:
     def _victims(
         self, known: _Known, keep: Collection[str], next_use: Sequence[str] | None
     ) -> Collection[str]:
-        name = known.model.name
-        if not self.partial:
-            if keep:
-                raise InputError("keep: whole-model loading keeps nothing beside the next model")
-            # Whole-model loading: a change of model starts from nothing.
-            victims = self.resident if self._current != name else set()
-            self._residents.victims(name, known.blocks)  # does it fit at all?
-            return victims
         uses = None
         if next_use is not None and self.memory_bytes is not None:
             uses = next_uses([self._look_up(one).blocks.keys() for one in next_use])
-        return self._residents.victims(name, known.blocks, keep, uses)
+        chosen = self._residents.victims(known.model.name, known.blocks, keep, uses)
+        return chosen if self.partial else self._whole(chosen)
+
+    def _whole(self, digests: Collection[str]) -> Collection[str]:
+        """All resident blocks of the models that these blocks are of (nothing is shared)."""
+        names = {owner_of(digest) for digest in digests}
+        return {digest for digest in self.resident if owner_of(digest) in names}
 
     def _digests(self, keep: Iterable[str]) -> set[str]:
         digests: set[str] = set()

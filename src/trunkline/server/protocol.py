@@ -62,7 +62,7 @@ class InferRequest:
         return next((one for one in self.outputs if one.name == name), None)
 
 
-def parse(body: bytes, header_length: str | None, max_elements: int) -> InferRequest:
+def parse(body: bytes | bytearray, header_length: str | None, max_elements: int) -> InferRequest:
     """Read the body of an infer request.
 
     Args:

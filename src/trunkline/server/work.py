@@ -201,7 +201,7 @@ class Engine(Protocol):
         """Take no more requests, finish those that wait; whether all were within the time."""
 
     def close(self) -> None:
-        """Refuse what waits and let everything go."""
+        """Refuse what waits and let everything go; a second call does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +215,12 @@ class Limits:
         batch: samples in one batch.
         body_bytes: of one HTTP body.
         elements: of one tensor.
+        bodies_bytes: of the bodies of all requests that have not been answered.
+        head_bytes: of the first line and the headers of one HTTP request.
+        connections: at once.
+        head_s: for the head of a request to arrive.
+        body_s: for its body to arrive.
+        idle_s: a connection is kept open without a request.
         stuck_after: a forward is given up on when it takes so many times what was expected of it,
             and at least `stuck_after_s`.
     """
@@ -225,6 +231,12 @@ class Limits:
     batch: int = 32
     body_bytes: int = 64 * 2**20
     elements: int = 2**26
+    bodies_bytes: int = 512 * 2**20
+    head_bytes: int = 32 * 2**10
+    connections: int = 2000
+    head_s: float = 10.0
+    body_s: float = 60.0
+    idle_s: float = 30.0
     stuck_after: float = 20.0
     stuck_after_s: float = 10.0
 
@@ -237,6 +249,8 @@ class ServerSettings:
         token: a bearer token that every call but the health checks must carry; None for none.
         certificate, key: files for TLS; both or neither.
         repository_writes: whether `load` and `unload` may be called over HTTP.
+        hosts: names by which browsers may reach it, beside those of the loopback interface.
+        drain_s: how long waiting requests may take to finish when the server is told to stop.
     """
 
     host: str = "127.0.0.1"
@@ -245,4 +259,6 @@ class ServerSettings:
     certificate: str | None = None
     key: str | None = None
     repository_writes: bool = False
+    hosts: tuple[str, ...] = ()
+    drain_s: float = 30.0
     limits: Limits = Limits()

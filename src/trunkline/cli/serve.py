@@ -1,0 +1,222 @@
+"""`trunkline serve`: a store's models behind the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trunkline.cli.memory import parse_memory
+from trunkline.cli.options import (
+    StoreOption,
+    ThreadsOption,
+    compute_on,
+    names,
+    number,
+    open_store,
+)
+from trunkline.cli.output import as_is, console, note, size
+from trunkline.errors import InputError
+from trunkline.units import count
+
+if TYPE_CHECKING:
+    from trunkline.server.work import Engine, Limits, ServerSettings
+
+TOKEN_VARIABLE = "TRUNKLINE_TOKEN"
+LONGEST_TOKEN = 4096
+LONGEST_MS = 24 * 3600 * 1e3
+
+
+def serve(
+    store: StoreOption = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; 0.0.0.0 for every one.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
+    models: Annotated[
+        str | None,
+        typer.Option(help="Serve only these, separated by commas (default: all that can run)."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Memory for resident blocks, as in 512MiB (default: what is free)."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    profile: Annotated[
+        Path | None,
+        typer.Option("--profile", "-p", help="What loads and forwards take (default: measure)."),
+    ] = None,
+    threads: ThreadsOption = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Who is served next (default: planned).")
+    ] = None,
+    timeout_ms: Annotated[
+        float | None,
+        typer.Option(
+            parser=number(1, LONGEST_MS),
+            metavar="MS",
+            help="The deadline of requests that name none (default: 10000).",
+        ),
+    ] = None,
+    longest_ms: Annotated[
+        float | None,
+        typer.Option(
+            parser=number(1, LONGEST_MS),
+            metavar="MS",
+            help="No request waits longer, whatever it says (default: 300000).",
+        ),
+    ] = None,
+    drain_s: Annotated[
+        float | None,
+        typer.Option(
+            parser=number(0, 3600),
+            metavar="S",
+            help="What requests that wait at a SIGTERM have to finish (default: 30).",
+        ),
+    ] = None,
+    queue: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**6, help="Requests that wait at once (default: 1000)."),
+    ] = None,
+    max_batch: Annotated[
+        int | None, typer.Option(min=1, max=2**16, help="Samples in one batch (default: 32).")
+    ] = None,
+    max_body: Annotated[
+        str | None, typer.Option(help="The largest body of a request (default: 64MiB).")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name under which browsers may reach it; may be given again."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help=f"The token that callers need (default: ${TOKEN_VARIABLE}, or none)."),
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="Serve over TLS (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
+    allow_repository_writes: Annotated[
+        bool, typer.Option(help="Let clients load and unload models.")
+    ] = False,
+) -> None:
+    """Answer inference requests over HTTP, each before its deadline."""
+    wanted, budget = names(models), parse_memory(memory)
+    token = read_token(token_file)
+    there = open_store(store)
+    compute_on(threads)
+    from trunkline.server.logs import log_to_stderr
+    from trunkline.server.serve import bind, check_tls
+    from trunkline.server.serve import serve as run
+    from trunkline.server.work import Limits, ServerSettings
+
+    limits = _limits(Limits(), timeout_ms, longest_ms, queue, max_batch, max_body)
+    settings = ServerSettings(
+        host=host,
+        port=port,
+        token=token,
+        certificate=None if tls_certificate is None else str(tls_certificate),
+        key=None if tls_key is None else str(tls_key),
+        repository_writes=allow_repository_writes,
+        hosts=tuple(allow_host or ()),
+        drain_s=ServerSettings().drain_s if drain_s is None else drain_s,
+        limits=limits,
+    )
+    check_tls(settings)
+    place = bind(settings)  # before models are looked at, which may take long
+    _warn(settings)
+    log_to_stderr()
+    from trunkline.server.engine import open_engine  # type: ignore[import-not-found]
+
+    engine: Engine = open_engine(
+        there,
+        models=wanted,
+        memory_bytes=budget,
+        device=device,
+        profile=profile,
+        policy=policy,
+        limits=limits,
+    )
+    run(engine, settings, place, listening=lambda url: _say(engine, url))
+
+
+def read_token(path: Path | None) -> str | None:
+    """The token in a file, or in the environment; None for none.
+
+    Raises:
+        InputError: it is empty, too long, or could not be sent in a header.
+    """
+    if path is None:
+        if (given := os.environ.get(TOKEN_VARIABLE)) is None:
+            return None
+        where, token = f"${TOKEN_VARIABLE}", given
+    else:
+        where = f"--token-file {path}"
+        try:
+            with path.open(encoding="utf-8") as file:
+                token = file.read(LONGEST_TOKEN + 2)
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "no text"
+            raise InputError(f"{where}: cannot be read: {why}") from None
+    token = token.strip()
+    if not 0 < len(token) <= LONGEST_TOKEN or not token.isascii() or not token.isprintable():
+        raise InputError(f"{where}: a token is one line of up to {LONGEST_TOKEN} ASCII characters")
+    return token
+
+
+def _limits(
+    default: Limits,
+    timeout_ms: float | None,
+    longest_ms: float | None,
+    queue: int | None,
+    max_batch: int | None,
+    max_body: str | None,
+) -> Limits:
+    """The limits that were given, the others as they are."""
+    from dataclasses import replace
+
+    found = replace(
+        default,
+        default_timeout_s=default.default_timeout_s if timeout_ms is None else timeout_ms / 1e3,
+        longest_timeout_s=default.longest_timeout_s if longest_ms is None else longest_ms / 1e3,
+        queue=queue or default.queue,
+        batch=max_batch or default.batch,
+        body_bytes=_body_bytes(max_body) or default.body_bytes,
+    )
+    if found.default_timeout_s > found.longest_timeout_s:
+        raise InputError(
+            f"--timeout-ms {found.default_timeout_s * 1e3:g}: more than the longest, --longest-ms "
+            f"{found.longest_timeout_s * 1e3:g}"
+        )
+    # a body that may come must find room among all bodies
+    return replace(found, bodies_bytes=max(found.bodies_bytes, 2 * found.body_bytes))
+
+
+def _body_bytes(text: str | None) -> int | None:
+    from trunkline.units import parse_bytes
+
+    if text is None:
+        return None
+    try:
+        found = parse_bytes(text)
+    except InputError as error:
+        raise InputError(f"--max-body: {error}") from None
+    if not 0 < found <= 2**40:
+        raise InputError(f"--max-body {size(found)}: more than 0 bytes and at most a TiB")
+    return found
+
+
+def _warn(settings: ServerSettings) -> None:
+    """What an operator should know before others find it out."""
+    from trunkline.server.security import is_loopback
+
+    if is_loopback(settings.host):
+        return
+    if settings.token is None:
+        note(f"whoever reaches {settings.host} may call: no token was given (--token-file)")
+    elif settings.certificate is None:
+        note("the token goes over the network in clear: no TLS (--tls-certificate, --tls-key)")
+
+
+def _say(engine: Engine, url: str) -> None:
+    as_is(console(), f"serving {count(len(engine.models()), 'model')} at {url}")

@@ -1,0 +1,233 @@
+"""The scheduler of a server: what loads and what computes next, as requests come. [derived]
+
+It has no clock and no threads. Whoever drives it, a server or a simulation, tells it what happens
+and when, and asks at every free moment of the two resources:
+
+- the device that computes: `next_batch`, then `computed`;
+- the link that loads: `next_load`, then `loaded`.
+
+While a batch computes, the next batch is chosen as of the time when it will end, and what its model
+lacks is loaded meanwhile, if it fits beside the model that computes. When the device is free, the
+choice is made anew among all that waits then: what was loaded ahead is cheap now, so it is mostly
+taken, but not always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from trunkline.loading.online import (
+    Bits,
+    Choice,
+    Costs,
+    Floats,
+    Policy,
+    Queue,
+    View,
+    Waiting,
+    evictions,
+    urgency,
+)
+from trunkline.loading.problem import in_time
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Load:
+    """Blocks to bring in.
+
+    Attributes:
+        model: whose.
+        evict, bring: pieces of `Costs.blocks` that leave before it, and that come.
+        bytes: of those that come.
+        seconds: how long it should take.
+        end_s: when it should be done.
+    """
+
+    model: int
+    evict: Bits
+    bring: Bits
+    bytes: float
+    seconds: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch to compute now; all blocks of its model are there.
+
+    Attributes:
+        seconds: how long it should take.
+        end_s: when it should be done.
+    """
+
+    model: int
+    requests: tuple[Waiting, ...]
+    seconds: float
+    end_s: float
+
+    @property
+    def tasks(self) -> int:
+        """Its samples."""
+        return sum(one.tasks for one in self.requests)
+
+
+class Scheduler:
+    """What waits, what is in memory, what loads and what computes.
+
+    Args:
+        costs: models, prices and memory.
+        policy: chooses the next batch.
+        ahead: whether to load beside computing.
+    """
+
+    def __init__(self, costs: Costs, policy: Policy = urgency, ahead: bool = True) -> None:
+        self.costs = costs
+        self.policy = policy
+        self.ahead = ahead
+        self.queue = Queue(len(costs.models))
+        self.resident: Bits = np.zeros(len(costs.sizes), dtype=bool)
+        self.asked: Floats = np.zeros(len(costs.models))
+        self.last_use_s: Floats = np.zeros(len(costs.sizes))
+        self.loading: Load | None = None
+        self.computing: Batch | None = None
+
+    # ---- requests ----
+
+    def receive(self, one: Waiting, now_s: float) -> bool:
+        """Put a request into the queue; False, and it is not, if it cannot be answered in time."""
+        self.asked[one.model] += 1
+        if not in_time(self.earliest_s(one, now_s), one.deadline_s):
+            return False
+        self.queue.add(one)
+        return True
+
+    def remove(self, gone: Iterable[Waiting]) -> None:
+        """Take requests out of the queue."""
+        self.queue.remove(gone)
+
+    def lapse(self, now_s: float) -> list[Waiting]:
+        """Take out of the queue, and return, what can no longer be answered in time."""
+        gone = self._view(now_s).hopeless() if len(self.queue) else []
+        self.queue.remove(gone)
+        return gone
+
+    def earliest_s(self, one: Waiting, now_s: float) -> float:
+        """When a request would be answered if it were next, alone."""
+        return self._view(now_s).finish_s(one.model, (one,))
+
+    # ---- the link ----
+
+    def next_load(self, now_s: float) -> Load | None:
+        """What to load now, if anything; `loading` until `loaded` is called."""
+        if self.loading is not None or not len(self.queue):
+            return None
+        if self.computing is not None and not self.ahead:
+            return None
+        view = self._view(now_s)
+        choice = self.policy(view)
+        if choice is None:
+            return None
+        bring: Bits = self.costs.holds[choice.model] & ~self.resident
+        if not bring.any():
+            return None
+        keep = None if self.computing is None else self.costs.holds[self.computing.model]
+        evict = evictions(view, choice.model, keep)
+        if evict is None:
+            return None
+        amount = float(self.costs.sizes @ bring)
+        seconds = self.costs.loading.seconds(amount)
+        self.loading = Load(choice.model, evict, bring, amount, seconds, now_s + seconds)
+        self.resident = (self.resident & ~evict) | bring
+        return self.loading
+
+    def loaded(self, now_s: float, failed: bool = False) -> None:
+        """The load ended: all of it is there, or nothing of it."""
+        assert self.loading is not None
+        if failed:
+            self.resident = self.resident & ~self.loading.bring
+        else:
+            self.last_use_s[self.loading.bring] = now_s
+        self.loading = None
+
+    # ---- the device ----
+
+    def next_batch(self, now_s: float) -> Batch | None:
+        """What to compute now, if anything; `computing` until `computed` is called."""
+        if self.computing is not None or not len(self.queue):
+            return None
+        view = self._view(now_s)
+        choice = self.policy(view)
+        if choice is None or not self._is_there(choice):
+            return None
+        finish_s = view.finish_s(choice.model, choice.batch)
+        self.queue.remove(choice.batch)
+        self.computing = Batch(choice.model, choice.batch, finish_s - now_s, finish_s)
+        self.last_use_s[self.costs.holds[choice.model]] = now_s
+        return self.computing
+
+    def computed(self, now_s: float) -> None:
+        """The batch ended."""
+        assert self.computing is not None
+        self.last_use_s[self.costs.holds[self.computing.model]] = now_s
+        self.computing = None
+
+    # ---- changes ----
+
+    def adopt(self, costs: Costs, resident: Collection[str]) -> None:
+        """Go on with other models or prices; what waits for a model that is not there any more must
+        have been removed, and nothing may be loading or computing.
+
+        Args:
+            resident: ids of the blocks in memory.
+        """
+        assert self.loading is None
+        assert self.computing is None
+        before = {model.id: place for place, model in enumerate(self.costs.models)}
+        here = {model.id: place for place, model in enumerate(costs.models)}
+        waiting = [
+            Waiting(one.deadline_s, one.arrived_s, one.key, here[self.costs.models[one.model].id],
+                    one.tasks)
+            for one in self.queue
+        ]  # fmt: skip
+        asked = [self.asked[before[one.id]] if one.id in before else 0.0 for one in costs.models]
+        self.costs = costs
+        self.queue = Queue(len(costs.models))
+        for one in waiting:
+            self.queue.add(one)
+        self.asked = np.array(asked)
+        there = set(resident)
+        self.resident = np.array([there.issuperset(ids) for ids in costs.blocks], dtype=bool)
+        self.last_use_s = np.zeros(len(costs.sizes))
+
+    def reprice(self, costs: Costs) -> None:
+        """Go on with other prices of the same models (`Costs.priced`)."""
+        self.costs = costs
+
+    # ---- inside ----
+
+    def _view(self, now_s: float) -> View:
+        """As of the time when the device will be free."""
+        free_s = now_s if self.computing is None else max(now_s, self.computing.end_s)
+        link_s = now_s if self.loading is None else max(now_s, self.loading.end_s)
+        if self.computing is not None and not self.ahead:
+            link_s = max(link_s, free_s)
+        return View(
+            self.costs,
+            free_s,
+            self.queue,
+            self.resident,
+            self.asked,
+            self.last_use_s,
+            link_s,
+            None if self.loading is None else self.loading.bring,
+            link_s,
+        )
+
+    def _is_there(self, choice: Choice) -> bool:
+        needs = self.costs.holds[choice.model]
+        if self.loading is not None and (needs & self.loading.bring).any():
+            return False
+        return not (needs & ~self.resident).any()

@@ -1,0 +1,211 @@
+"""The HTTP app: Open Inference Protocol v2 over an engine, as a plain ASGI callable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+from starlette.routing import Match, Route
+from starlette.types import Message, Receive, Scope, Send
+
+from trunkline.errors import HttpError, InputError, Reason, TrunklineError
+from trunkline.server import describing, openapi, paths, replies
+from trunkline.server import headers as header_lines
+from trunkline.server.bodies import ClientGone, Intake
+from trunkline.server.conversion import Processor
+from trunkline.server.inference import Inference
+from trunkline.server.paths import Call
+from trunkline.server.replies import Reply
+from trunkline.server.security import Gate
+from trunkline.server.work import Engine, ServerSettings, State
+
+log = logging.getLogger(__name__)
+
+METHODS: Final = {"index": "POST", "infer": "POST", "load": "POST", "unload": "POST"}
+"""The method of a call, GET where none is given."""
+
+NO_PROCESSORS: Final[Mapping[str, Processor]] = {}
+
+SMALL_BODY: Final = 2**20
+"""Bodies of calls that are no inference are read up to this size."""
+
+
+class ServerApp:
+    """Serves an engine's models over HTTP.
+
+    Args:
+        processors: by model, for models that take texts or images.
+        extra_routes: more paths (metrics, pages); ours come first. The gate guards them too.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ServerSettings,
+        *,
+        processors: Mapping[str, Processor] = NO_PROCESSORS,
+        extra_routes: Sequence[Route] = (),
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._gate = Gate(settings)
+        self._extra = tuple(extra_routes)
+        self._infer = Inference(engine, settings.limits, processors)
+        small = min(SMALL_BODY, settings.limits.body_bytes)
+        self._intake = Intake(replace(settings.limits, body_bytes=small))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever it holds."""
+        if scope["type"] != "http":
+            await _other(scope, receive, send)
+            return
+        arrival_s = time.monotonic()
+        try:
+            reply = await self._reply(scope, receive, send, arrival_s)
+        except ClientGone:
+            return
+        except TrunklineError as found:
+            reply = replies.of_error(found)
+            if reply.status == 500:
+                log.error("%s: %s", scope["path"], found)
+        except Exception:  # a bug; whoever called has to be answered all the same
+            log.exception("%s %s", scope["method"], scope["path"])
+            reply = replies.error(500, "an error inside the server; its log says more")
+        if reply is not None:
+            await reply.send(send)
+
+    async def _reply(
+        self, scope: Scope, receive: Receive, send: Send, arrival_s: float
+    ) -> Reply | None:
+        """The reply; None if it was sent."""
+        found = header_lines.read(scope, self._settings.limits.head_bytes)
+        raw = scope.get("raw_path")
+        call = paths.read(raw.decode("latin-1") if raw else quote(scope["path"]))
+        self._gate.check(found, call.what if call else "")
+        if call is None:
+            return await self._from_extra(scope, receive, send)
+        method = METHODS.get(call.what, "GET")
+        if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
+            allowed = "GET, HEAD" if method == "GET" else method
+            raise HttpError(405, f"{scope['method']}: {allowed} only", Allow=allowed)
+        if call.version not in (None, paths.VERSION):
+            raise HttpError(
+                404,
+                f"model {call.model!r}: version {call.version!r}; there is only {paths.VERSION!r}",
+            )
+        if call.what == "infer":
+            return await self._infer(call.model, found, receive, arrival_s)
+        if method == "POST":
+            return await self._repository(call, found, receive)
+        return self._describe(call)
+
+    def _describe(self, call: Call) -> Reply:
+        """Health and metadata."""
+        engine = self._engine
+        if call.what == "live":
+            return _health("live", engine.live, Reason.UNAVAILABLE, "no batch can be computed")
+        if call.what == "ready":
+            return _health("ready", engine.ready, Reason.DRAINING, "no requests are taken")
+        if call.what == "server":
+            return replies.document(describing.server())
+        if call.what == "models":
+            return replies.document({"models": [one.name for one in engine.models()]})
+        if call.what == "openapi":
+            return replies.document(openapi.DOCUMENT)
+        served = engine.model(call.model)
+        if call.what == "model":
+            return replies.document(describing.model(served))
+        ready = engine.ready and served.state is State.READY
+        why = served.reason or "no requests are taken"
+        return _health("ready", ready, Reason.UNAVAILABLE, f"model {served.name!r}: {why}")
+
+    async def _repository(
+        self, call: Call, found: Mapping[bytes, bytes], receive: Receive
+    ) -> Reply:
+        """The repository extension."""
+        if call.what != "index" and not self._settings.repository_writes:
+            raise HttpError(
+                403, f"{call.what}: off; `trunkline serve --allow-repository-writes` turns it on"
+            )
+        async with self._intake.body(found, receive) as body:
+            asked = _object(body)
+        if call.what == "index":
+            ready = asked.get("ready", False)
+            if not isinstance(ready, bool):
+                raise InputError("ready: must be true or false")
+            return replies.document(describing.index(self._engine.models(), ready))
+        parameters = asked.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise InputError("parameters: must be an object")
+        if call.what == "load" and parameters:
+            raise InputError(
+                f"parameter {next(iter(parameters))!r}: models are loaded as the store has them"
+            )
+        act = self._engine.load if call.what == "load" else self._engine.unload
+        await asyncio.to_thread(act, call.model)
+        return replies.document({})
+
+    async def _from_extra(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
+        """One of the other routes' answers, or none such."""
+        for route in self._extra:
+            match, more = route.matches(scope)
+            if match is Match.PARTIAL:
+                allowed = ", ".join(sorted(route.methods or ()))
+                raise HttpError(405, f"{scope['method']}: {allowed} only", Allow=allowed)
+            if match is Match.FULL:
+                started = Started(send)
+                try:
+                    await route.handle({**scope, **more}, receive, started)
+                except Exception:
+                    if started.begun:  # too late to say so
+                        log.exception("%s %s", scope["method"], scope["path"])
+                        return None
+                    raise
+                return None
+        raise HttpError(404, f"{scope['path'][:200]!r}: no such call; /v2/openapi.json has them")
+
+
+class Started:
+    """A client's channel that remembers whether a response was begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        """Send on."""
+        self.begun = True
+        await self._send(message)
+
+
+def _health(what: str, good: bool, reason: Reason, why: str) -> Reply:
+    return replies.document({what: True}) if good else replies.error(503, why, reason)
+
+
+def _object(body: bytearray) -> dict[str, Any]:
+    """The JSON object of a body that may be empty."""
+    if not body.strip():
+        return {}
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"request: no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InputError("request: no JSON object")
+    return found
+
+
+async def _other(scope: Scope, receive: Receive, send: Send) -> None:
+    """What is no HTTP request: the server's start and end, and websockets, which are refused."""
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})

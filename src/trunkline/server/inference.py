@@ -1,0 +1,112 @@
+"""The infer call: body -> tensors -> engine -> answer, by the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, ParamSpec, TypeVar
+
+import torch
+from starlette.types import Receive
+
+from trunkline.server import headers as header_lines
+from trunkline.server import protocol
+from trunkline.server.bodies import Intake
+from trunkline.server.conversion import Processor, from_torch, to_torch
+from trunkline.server.deadlines import TIMEOUT_HEADER, timeout_s
+from trunkline.server.paths import VERSION
+from trunkline.server.protocol import HEADER_LENGTH, InferRequest
+from trunkline.server.replies import Reply
+from trunkline.server.tensors import Tensor
+from trunkline.server.waiting import answer_of
+from trunkline.server.work import Engine, Limits
+
+_LENGTH: Final = HEADER_LENGTH.lower().encode()
+_TIMEOUT: Final = TIMEOUT_HEADER.lower().encode()
+
+BESIDE_BYTES: Final = 2**16
+"""JSON longer than this is read in a thread, so that other requests are not kept waiting."""
+
+BESIDE_ELEMENTS: Final = 2**13
+"""More elements than this are written as JSON in a thread."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Inference:
+    """Answers infer calls.
+
+    Args:
+        processors: by model, for those that take more than their own tensors; looked up at each
+            request, so that models may come and go.
+    """
+
+    def __init__(self, engine: Engine, limits: Limits, processors: Mapping[str, Processor]) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._processors = processors
+        self._intake = Intake(limits)
+        self._large = asyncio.Semaphore(1)  # JSON takes many times its size in memory
+
+    async def __call__(
+        self, model: str, headers: Mapping[bytes, bytes], receive: Receive, arrival_s: float
+    ) -> Reply:
+        """Answer one call.
+
+        Args:
+            arrival_s: when it arrived, in seconds of `time.monotonic()`.
+
+        Raises:
+            TrunklineError: as `replies.of_error` explains.
+            ClientGone: the client hung up.
+        """
+        self._engine.model(model)  # an unknown one is refused without its body
+        async with self._intake.body(headers, receive) as body:
+            request = await self._parse(body, headers)
+            timeout = timeout_s(
+                request.parameters, header_lines.text(headers, _TIMEOUT), self._limits
+            )
+            processor = self._processors.get(model)
+            inputs = await self._encode(processor, request)
+            deadline_s = arrival_s + timeout
+            future = self._engine.submit(model, inputs, deadline_s)
+            answer = await answer_of(future, deadline_s, receive)
+            outputs = await self._decode(processor, answer.outputs)
+            return await self._render(model, request, outputs)
+
+    async def _parse(self, body: bytearray, headers: Mapping[bytes, bytes]) -> InferRequest:
+        length, most = header_lines.text(headers, _LENGTH), self._limits.elements
+        if len(body) <= BESIDE_BYTES or header_lines.whole(length or "") in range(BESIDE_BYTES):
+            return protocol.parse(body, length, most)
+        return await self._beside(protocol.parse, body, length, most)
+
+    async def _encode(
+        self, processor: Processor | None, request: InferRequest
+    ) -> Mapping[str, torch.Tensor]:
+        if processor is None:
+            return to_torch(request.inputs)
+        return await asyncio.to_thread(processor.encode, request.inputs)
+
+    async def _decode(
+        self, processor: Processor | None, outputs: Mapping[str, torch.Tensor]
+    ) -> Sequence[Tensor]:
+        if processor is None:
+            return from_torch(outputs)
+        return await asyncio.to_thread(processor.decode, outputs)
+
+    async def _render(self, model: str, request: InferRequest, outputs: Sequence[Tensor]) -> Reply:
+        written = sum(
+            one.array.size
+            for one in outputs
+            if (wanted := request.wants(one.name)) and not wanted.binary
+        )
+        if written <= BESIDE_ELEMENTS:
+            pieces, headers = protocol.render(model, VERSION, request, outputs)
+        else:
+            pieces, headers = await self._beside(protocol.render, model, VERSION, request, outputs)
+        return Reply(200, pieces, headers)
+
+    async def _beside(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        async with self._large:
+            return await asyncio.to_thread(function, *arguments, **named)

@@ -1,0 +1,89 @@
+"""What goes back over HTTP: documents, tensors, and every error as `{"error": ...}`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from starlette.types import Send
+
+from trunkline.errors import (
+    HttpError,
+    InputError,
+    ModelFailedError,
+    Reason,
+    RefusedError,
+    TrunklineError,
+    UnknownModelError,
+)
+
+JSON: Final = {"Content-Type": "application/json"}
+
+ONE_WRITE_BYTES: Final = 2**18
+"""Smaller bodies are joined: a copy costs less than another write to the socket."""
+
+LONGEST_MESSAGE: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A response: its status, the pieces of its body, and its headers."""
+
+    status: int
+    pieces: Sequence[bytes | memoryview]
+    headers: Mapping[str, str]
+
+    async def send(self, send: Send) -> None:
+        """Write it to the client."""
+        size = sum(len(piece) for piece in self.pieces)
+        headers = [(key.lower().encode(), value.encode()) for key, value in self.headers.items()]
+        headers.append((b"content-length", str(size).encode()))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        if size <= ONE_WRITE_BYTES:
+            await send({"type": "http.response.body", "body": b"".join(self.pieces)})
+            return
+        for piece in self.pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def document(content: Any) -> Reply:
+    """A JSON document, status 200."""
+    return Reply(200, [msgspec.json.encode(content)], JSON)
+
+
+def error(status: int, message: str, reason: str = "", **headers: str) -> Reply:
+    """An error as the protocol wants it, with our machine-readable reason where there is one."""
+    if len(message) > LONGEST_MESSAGE:
+        message = message[:LONGEST_MESSAGE] + "..."
+    content = {"error": message.encode(errors="replace").decode()}
+    if reason:
+        content["reason"] = reason
+    return Reply(status, [msgspec.json.encode(content)], {**JSON, **headers})
+
+
+def of_error(found: TrunklineError) -> Reply:
+    """The response for an error that was raised on purpose.
+
+    404 for a model that there is not, 400 for an input that cannot be used, 503 for a refusal, with
+    `Retry-After` (504 if the batch had begun), 500 for a model's own fault. Any other says that the
+    model cannot be served as it is: 409.
+    """
+    text = str(found)
+    if isinstance(found, HttpError):
+        return error(found.status, text, **found.headers)
+    if isinstance(found, UnknownModelError):
+        return error(404, text)
+    if isinstance(found, InputError):
+        return error(400, text)
+    if isinstance(found, ModelFailedError):
+        return error(500, text, Reason.FAILED)
+    if isinstance(found, RefusedError):
+        if found.reason is Reason.LATE:
+            return error(504, text, found.reason)
+        again = math.ceil(max(1.0, found.retry_after_s or 0.0))
+        return error(503, text, found.reason, **{"Retry-After": str(again)})
+    return error(409, text)
