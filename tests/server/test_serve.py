@@ -207,6 +207,36 @@ def test_a_process_ends_well() -> None:
     assert (process.returncode, out, err) == (0, "ended\n", "")
 
 
+HELD = """
+import threading
+from tests.server.engines import FakeEngine
+
+
+class Held(FakeEngine):
+    def drain(self, seconds):
+        print("draining", flush=True)
+        threading.Event().wait()
+
+"""
+
+
+def test_a_second_signal_ends_a_process_at_once() -> None:
+    """Although draining would take for ever."""
+    source = HELD + PROCESS.replace("engine = FakeEngine", "engine = Held")
+    with subprocess.Popen(
+        [sys.executable, "-c", source],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://")
+        for line in ("draining\n", ""):
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.readline() == line
+        assert process.wait(60) == -signal.SIGTERM
+
+
 def test_a_port_in_use() -> None:
     """One line that names host, port and why."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,7 +51,8 @@ def serve(
     ] = None,
     threads: ThreadsOption = None,
     policy: Annotated[
-        str | None, typer.Option(help="Who is served next (default: planned).")
+        str | None,
+        typer.Option(help="Who is served next: urgency (default), greatest-rate, edf, fcfs."),
     ] = None,
     timeout_ms: Annotated[
         float | None,
@@ -96,6 +98,9 @@ def serve(
     ] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="Serve over TLS (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
+    whole_models: Annotated[
+        bool, typer.Option("--whole-models", help="Share nothing: load every model whole.")
+    ] = False,
     allow_repository_writes: Annotated[
         bool, typer.Option(help="Let clients load and unload models.")
     ] = False,
@@ -105,7 +110,8 @@ def serve(
     token = read_token(token_file)
     there = open_store(store)
     compute_on(threads)
-    from trunkline.server.logs import log_to_stderr
+    from trunkline.server.logs import log, set_up
+    from trunkline.server.operations import Operations, routes
     from trunkline.server.serve import bind, check_tls
     from trunkline.server.serve import serve as run
     from trunkline.server.work import Limits, ServerSettings
@@ -125,19 +131,32 @@ def serve(
     check_tls(settings)
     place = bind(settings)  # before models are looked at, which may take long
     _warn(settings)
-    log_to_stderr()
-    from trunkline.server.engine import open_engine  # type: ignore[import-not-found]
+    from trunkline.server.opening import open_engine
 
-    engine: Engine = open_engine(
-        there,
-        models=wanted,
-        memory_bytes=budget,
-        device=device,
-        profile=profile,
-        policy=policy,
-        limits=limits,
-    )
-    run(engine, settings, place, listening=lambda url: _say(engine, url))
+    logs = set_up()
+    try:
+        operations = Operations()
+        engine = open_engine(
+            there,
+            models=wanted,
+            memory_bytes=budget,
+            device=device,
+            profile=profile,
+            policy=policy,
+            whole_models=whole_models,
+            limits=limits,
+            observer=operations,
+        )
+
+        def listening(url: str) -> None:
+            _say(engine, url)
+            log(logging.INFO, "start", url=url, models=len(engine.models()))
+
+        pages = routes(engine, operations)
+        run(engine, settings, place, extra_routes=pages, listening=listening)
+        log(logging.INFO, "stop")
+    finally:
+        logs.close()
 
 
 def read_token(path: Path | None) -> str | None:

@@ -139,6 +139,12 @@ class Runtime:
         with self._lock:
             self._look_up(name)
 
+    def skeleton(self, name: str) -> torch.nn.Module:
+        """The module that models of this one's architecture take turns in, whatever it holds; to
+        look at, not to call. Errors as `prepare`."""
+        with self._lock:
+            return self._look_up(name).skeleton.module
+
     def switch(
         self,
         name: str,

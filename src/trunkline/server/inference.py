@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import torch
 from starlette.types import Receive
@@ -30,9 +30,6 @@ BESIDE_BYTES: Final = 2**16
 BESIDE_ELEMENTS: Final = 2**13
 """More elements than this are written as JSON in a thread."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 
 class Inference:
     """Answers infer calls.
@@ -47,7 +44,8 @@ class Inference:
         self._limits = limits
         self._processors = processors
         self._intake = Intake(limits)
-        self._large = asyncio.Semaphore(1)  # JSON takes many times its size in memory
+        # large JSON takes many times its size in memory: one at a time, either way
+        self._reading, self._writing = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
     async def __call__(
         self, model: str, headers: Mapping[bytes, bytes], receive: Receive, arrival_s: float
@@ -79,7 +77,8 @@ class Inference:
         length, most = header_lines.text(headers, _LENGTH), self._limits.elements
         if len(body) <= BESIDE_BYTES or header_lines.whole(length or "") in range(BESIDE_BYTES):
             return protocol.parse(body, length, most)
-        return await self._beside(protocol.parse, body, length, most)
+        async with self._reading:
+            return await asyncio.to_thread(protocol.parse, body, length, most)
 
     async def _encode(
         self, processor: Processor | None, request: InferRequest
@@ -104,9 +103,8 @@ class Inference:
         if written <= BESIDE_ELEMENTS:
             pieces, headers = protocol.render(model, VERSION, request, outputs)
         else:
-            pieces, headers = await self._beside(protocol.render, model, VERSION, request, outputs)
+            async with self._writing:
+                pieces, headers = await asyncio.to_thread(
+                    protocol.render, model, VERSION, request, outputs
+                )
         return Reply(200, pieces, headers)
-
-    async def _beside(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-        async with self._large:
-            return await asyncio.to_thread(function, *arguments, **named)

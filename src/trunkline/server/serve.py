@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +61,9 @@ class HttpServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT: stop; at the second one, at once."""
-        if self._stopping is not None:
-            self.should_exit = self.force_exit = True
+        if self._stopping is not None:  # whatever hangs, in whichever thread
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
         self.stop()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

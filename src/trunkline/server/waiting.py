@@ -31,7 +31,11 @@ async def answer_of(future: Future[Answer], deadline_s: float, receive: Receive)
         InputError, ModelFailedError: as the engine says.
     """
     if not future.done():
-        gone = await _first(future, deadline_s, receive)
+        try:
+            gone = await _first(future, deadline_s, receive)
+        except asyncio.CancelledError:  # the server ends
+            future.cancel()
+            raise
         if not future.done():
             waited = future.cancel()
             if gone:

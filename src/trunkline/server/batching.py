@@ -1,0 +1,60 @@
+"""Requests of one model, made into batches for its forward, and the answers taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from trunkline.errors import ModelFailedError
+
+Tensors = Mapping[str, torch.Tensor]
+Shape = tuple[tuple[str, torch.dtype, tuple[int, ...]], ...]
+
+
+def samples_of(inputs: Tensors) -> int:
+    """How many samples a request brings: the first size that all inputs share; 1 if they share
+    none (it runs alone then, see `shape_of`)."""
+    sizes = {one.shape[0] if one.ndim else -1 for one in inputs.values()}
+    size = sizes.pop() if len(sizes) == 1 else -1
+    return size if size >= 0 else 1
+
+
+def shape_of(inputs: Tensors) -> Shape | None:
+    """What requests must have in common to run as one batch: names, types and all sizes but the
+    first; None for a request whose inputs share no first size, which runs alone."""
+    sizes = {one.shape[0] if one.ndim else -1 for one in inputs.values()}
+    if len(sizes) != 1 or -1 in sizes:
+        return None
+    return tuple(sorted((name, one.dtype, tuple(one.shape[1:])) for name, one in inputs.items()))
+
+
+def joined(requests: Sequence[Tensors]) -> Tensors:
+    """One batch out of requests of one shape, in their order."""
+    if len(requests) == 1:
+        return requests[0]
+    return {name: torch.cat([one[name] for one in requests]) for name in requests[0]}
+
+
+def parted(outputs: Tensors, samples: Sequence[int]) -> list[dict[str, torch.Tensor]] | None:
+    """Each request's part of the outputs; None if an output has not one row for each sample, so
+    that nobody knows which is whose."""
+    if len(samples) == 1:
+        return [dict(outputs)]
+    if any(one.ndim == 0 or one.shape[0] != sum(samples) for one in outputs.values()):
+        return None
+    parts = {name: torch.split(one, list(samples)) for name, one in outputs.items()}
+    return [{name: part[place] for name, part in parts.items()} for place in range(len(samples))]
+
+
+def refuse_nan(model: str, inputs: Tensors, outputs: Tensors) -> None:
+    """Refuse outputs that are not a number, where the inputs were (ModelFailedError)."""
+    for name, one in outputs.items():
+        if _has_nan(one) and not any(map(_has_nan, inputs.values())):
+            raise ModelFailedError(f"model {model!r} returned NaN in its output {name!r}")
+
+
+def _has_nan(tensor: torch.Tensor) -> bool:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return False
+    return bool(torch.isnan(tensor).any())

@@ -1,0 +1,172 @@
+"""What loads and forwards will take: as profiled, and corrected by what they took. [derived]
+
+A forward of n samples is expected to take (mu n + beta) c, with mu and beta of its architecture and
+input, and c of what the last ones really took: the ratio of measured to expected that 80 % of them
+stayed below. So a promise made to a request holds mostly, and a machine that slows down is noticed
+after a few batches. Loads are corrected the same way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from trunkline.errors import MemoryBudgetError, ProfileError
+from trunkline.links import Link, Stage
+from trunkline.loading.problem import LoadingModel
+from trunkline.runtime.fits import fit_loading
+from trunkline.runtime.profile import Profile, computing_key
+from trunkline.store import StoredModel
+
+REMEMBERED: Final = 32
+SURE: Final = 0.8
+LEAST: Final = 5
+"""So many ratios are needed before they correct anything."""
+
+GUESSED_LINK: Final = Link((Stage(1e9, 1e-3),))
+"""A load before any was measured: a millisecond and a gigabyte a second."""
+
+CHANGE: Final = 0.05
+"""A correction that changes by less is not passed on."""
+
+
+@dataclass
+class _Correction:
+    """The ratio of measured to expected that most stay below."""
+
+    ratios: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    factor: float = 1.0
+
+    def add(self, measured_s: float, expected_s: float) -> bool:
+        """Take one in; whether the factor changed enough to matter."""
+        if expected_s <= 0:
+            return False
+        self.ratios.append(measured_s / expected_s)
+        if len(self.ratios) < LEAST:
+            return False
+        factor = float(np.quantile(self.ratios, SURE))
+        if abs(factor - self.factor) < CHANGE * self.factor:
+            return False
+        self.factor = factor
+        return True
+
+
+@dataclass
+class _Line:
+    """beta and mu of one architecture and input."""
+
+    seconds_per_batch: float
+    seconds_per_task: float
+    known: bool
+    correction: _Correction = field(default_factory=_Correction)
+
+    def seconds(self, tasks: int) -> float:
+        return self.seconds_per_batch + self.seconds_per_task * tasks
+
+
+class Estimates:
+    """Prices for the scheduler.
+
+    Args:
+        profile: what was measured before, if anything was.
+        largest_batch: no batch is larger.
+    """
+
+    def __init__(self, profile: Profile | None, largest_batch: int) -> None:
+        self._profile = profile
+        self._largest = largest_batch
+        self._link = GUESSED_LINK if profile is None else profile.warm.link
+        self._loads = _Correction()
+        self._lines: dict[str, _Line] = {}
+
+    @property
+    def link(self) -> Link:
+        """V as it is expected now."""
+        factor = self._loads.factor
+        return Link(
+            tuple(
+                Stage(one.bytes_per_s / factor, one.overhead_s * factor)
+                for one in self._link.stages
+            )
+        )
+
+    def model(self, stored: StoredModel) -> LoadingModel:
+        """beta, mu and the largest batch of a model as they are expected now."""
+        line = self._line(stored)
+        factor = line.correction.factor
+        return LoadingModel(
+            stored.name,
+            line.seconds_per_batch * factor,
+            line.seconds_per_task * factor,
+            self._max_batch(stored),
+        )
+
+    def is_known(self, stored: StoredModel) -> bool:
+        """Whether a forward of such a model was measured."""
+        return self._line(stored).known
+
+    def measured(self, stored: StoredModel, times: Iterable[tuple[int, float]]) -> None:
+        """Set beta and mu by (samples, seconds) of forwards that were run to measure them."""
+        seconds: dict[int, list[float]] = {}
+        for tasks, one in times:
+            seconds.setdefault(tasks, []).append(one)
+        medians = {tasks: float(np.median(all_)) for tasks, all_ in seconds.items()}
+        least, most = min(medians), max(medians)
+        slope = (medians[most] - medians[least]) / (most - least) if most > least else 0.0
+        slope = min(max(slope, 0.0), medians[most] / most)
+        line = self._line(stored)
+        line.seconds_per_task = slope or medians[least] / (2 * least)
+        line.seconds_per_batch = max(0.0, medians[least] - line.seconds_per_task * least)
+        line.known = True
+
+    def loads(self, measured: Iterable[tuple[int, float]]) -> None:
+        """Set the link by (bytes, seconds) of loads."""
+        times = [one for one in measured if one[0] > 0]
+        if len({size for size, _ in times}) > 1:
+            self._link = fit_loading(times).link
+
+    def computed(self, stored: StoredModel, tasks: int, seconds: float) -> bool:
+        """Learn from a batch; whether prices changed."""
+        line = self._line(stored)
+        if not line.known:
+            self.measured(stored, [(tasks, seconds)])
+            return True
+        return line.correction.add(seconds, line.seconds(tasks))
+
+    def loaded(self, size_bytes: float, seconds: float) -> bool:
+        """Learn from a load; whether prices changed."""
+        return self._loads.add(seconds, self._link.seconds(size_bytes))
+
+    def _line(self, stored: StoredModel) -> _Line:
+        key = _key(stored)
+        if key not in self._lines:
+            self._lines[key] = self._profiled(stored) or _Line(0.0, 0.0, False)
+        return self._lines[key]
+
+    def _profiled(self, stored: StoredModel) -> _Line | None:
+        if self._profile is None:
+            return None
+        try:
+            fit = self._profile.computing_of(stored)
+        except ProfileError:
+            return None
+        return _Line(fit.seconds_per_batch, fit.seconds_per_task, True)
+
+    def _max_batch(self, stored: StoredModel) -> int:
+        if self._profile is not None:
+            try:
+                return max(1, min(self._largest, self._profile.max_batch(stored)))
+            except (ProfileError, MemoryBudgetError):
+                return self._largest
+        return self._largest
+
+
+def _key(stored: StoredModel) -> str:
+    try:
+        return computing_key(stored)
+    except ProfileError:  # imported without an input
+        return stored.name if stored.architecture is None else stored.architecture.key

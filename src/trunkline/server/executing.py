@@ -1,0 +1,76 @@
+"""Running a batch, so that no request fails for another's sake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from trunkline.errors import InputError, ModelFailedError, TrunklineError
+from trunkline.runtime import Runtime
+from trunkline.runtime.inputs import reason
+from trunkline.server.batching import Tensors, joined, parted, refuse_nan
+from trunkline.server.catalogue import Served
+from trunkline.server.signature import described, named_outputs
+
+Outputs = dict[str, torch.Tensor]
+
+
+def carry_out(
+    runtime: Runtime,
+    served: Served,
+    batch: Sequence[tuple[Tensors, int]],
+    wanted: Callable[[], bool] = lambda: True,
+) -> tuple[list[Outputs | TrunklineError], TrunklineError | None]:
+    """Run requests of one shape as one batch; if it fails, each alone.
+
+    Args:
+        served: a model whose blocks are resident.
+        batch: inputs of each request, and how many samples it has.
+        wanted: False once nobody wants the answers any more.
+
+    Returns:
+        What each request gets, and the last failure if there was one.
+    """
+    try:
+        runtime.switch(served.name)
+        answers = _forward(runtime, served, batch)
+    except Exception as error:  # a forward may raise anything
+        failure = _as_failure(served.name, error)
+        if len(batch) == 1 or not wanted():
+            return [failure] * len(batch), failure
+        answers = []
+        for request in batch:
+            answers += carry_out(runtime, served, [request], wanted)[0] if wanted() else [failure]
+    failures = [one for one in answers if isinstance(one, TrunklineError)]
+    return answers, failures[-1] if failures else None
+
+
+def _forward(
+    runtime: Runtime, served: Served, batch: Sequence[tuple[Tensors, int]]
+) -> list[Outputs | TrunklineError]:
+    if served.signature is None:
+        raise InputError(f"model {served.name!r} cannot be run")
+    inputs = joined([one for one, _ in batch])
+    result = runtime.infer(served.name, served.signature.arguments(inputs))
+    outputs = named_outputs(result)
+    parts = parted(outputs, [samples for _, samples in batch])
+    if parts is None:  # nobody knows whose rows these are
+        served.batches = False
+        return [one for request in batch for one in _forward(runtime, served, [request])]
+    served.outputs = described(outputs)
+    return [_checked(served.name, one, part) for (one, _), part in zip(batch, parts, strict=True)]
+
+
+def _checked(name: str, inputs: Tensors, outputs: Outputs) -> Outputs | TrunklineError:
+    try:
+        refuse_nan(name, inputs, outputs)
+    except ModelFailedError as failure:
+        return failure
+    return outputs
+
+
+def _as_failure(name: str, error: Exception) -> TrunklineError:
+    if isinstance(error, TrunklineError):
+        return error
+    return ModelFailedError(f"the forward of model {name!r} failed: {reason(error)}")

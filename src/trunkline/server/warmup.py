@@ -1,0 +1,62 @@
+"""What a server measures before it takes requests, unless a profile says it: a few loads, and a few
+forwards of every architecture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import torch
+
+from trunkline.errors import TrunklineError
+from trunkline.runtime import Runtime
+from trunkline.runtime.inputs import generated, infer
+from trunkline.server.estimates import Estimates
+from trunkline.store import StoredModel
+
+SIZES: Final = (1, 4, 1, 4, 1)
+"""Batch sizes that are run, after a first one that is not counted."""
+
+
+def warm_up(
+    runtime: Runtime, models: Iterable[StoredModel], estimates: Estimates, limit_s: float
+) -> dict[str, str]:
+    """Run one model of every architecture and input that no profile knows.
+
+    Args:
+        limit_s: no other architecture is begun after so long; what is left is learned later.
+
+    Returns:
+        Models that cannot be run, and why.
+    """
+    ends = time.monotonic() + limit_s
+    failed: dict[str, str] = {}
+    loads: list[tuple[int, float]] = []
+    for stored in models:
+        if stored.input is None or estimates.is_known(stored) or time.monotonic() > ends:
+            continue
+        try:
+            switch = runtime.switch(stored.name)
+            runtime.synchronize()
+            loads.append((switch.bytes_moved, switch.seconds))
+            samples = [generated(stored.input, seed) for seed in range(max(SIZES))]
+            infer(runtime, stored.name, samples[0][None])
+            times = []
+            for batch in SIZES:
+                began = time.perf_counter()
+                infer(runtime, stored.name, torch.stack(samples[:batch]))
+                times.append((batch, time.perf_counter() - began))
+            estimates.measured(stored, times)
+        except TrunklineError as error:
+            failed[stored.name] = str(error)
+    # The first loads found nothing in memory and perhaps nothing in the page cache: once more.
+    for stored in [one for one in models if estimates.is_known(one)][:16]:
+        if time.monotonic() > ends:
+            break
+        runtime.clear()
+        switch = runtime.switch(stored.name)
+        runtime.synchronize()
+        loads.append((switch.bytes_moved, switch.seconds))
+    estimates.loads(loads[len(loads) // 2 :] if len(loads) > 8 else loads)
+    return failed
