@@ -13,9 +13,11 @@ the least recently used leaving first. "whole models" is our own server so, dead
 
 A load of 1 is what our own server with whole models answers in a closed loop of 4 clients. A
 request waits 3 to 10 times a full load of its model (`load_file` + `load_state_dict`). The peers
-know no deadlines: what they answer late is lost. Where they can give a request up by themselves
-(LitServe, Ray Serve), they do after the longest wait that a request has; --no-peer-timeouts leaves
-that out. One server runs at a time; the order is turned round between repeats.
+know no deadlines: what they answer late is lost. Where they can shed load they do, so that those
+they answer are not all late: LitServe gives up what waited in its queue for as long as the least
+patient request of the largest model, Ray Serve's queue holds one batch beside two under way;
+--no-peer-limits leaves that out. One server runs at a time; the order is turned round between
+repeats.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from typing import Any, cast
 
 from benchmarks.measure import Verdict
 from benchmarks.servers import environments, models
-from benchmarks.servers.comparing import Case, Found, show
+from benchmarks.servers.comparing import Case, Closed, Found, show, show_closed
 from benchmarks.servers.own import OWN, Own, OwnWhole
 from benchmarks.servers.peers import PEERS, Peer
 from benchmarks.servers.replay import capacity, replay, warm_up
@@ -39,8 +41,8 @@ from benchmarks.servers.server import Server, Terms
 from trunkline.experiments.traces import Arrivals, draw_trace
 from trunkline.runtime.machine import busy
 
-LOADS = {"resnet": (0.3, 0.6, 0.9, 1.2, 1.5, 2.5), "gpt2": (0.3, 0.9, 1.5, 2.5)}
-"""The last is beyond the target's rates, so that our own server meets its limit too."""
+LOADS = {"resnet": (0.15, 0.3, 0.6, 0.9, 1.2, 1.5, 2.5), "gpt2": (0.3, 0.9, 1.5, 2.5)}
+"""The first and last are beyond the target's rates, so that every server meets its limit."""
 
 SECONDS = {"resnet": 10.0, "gpt2": 30.0}
 """Length of a trace: GPT-2 is asked less often."""
@@ -96,7 +98,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(
             prefix="trunkline-bench-", ignore_cleanup_errors=True
         ) as folder:
-            found = measure(settings, Path(folder))
+            found, closed = measure(settings, Path(folder))
+        verdicts += show_closed(settings.library, closed)
         verdicts += show(settings.library, found)
         right &= correct(found)
     print("\nTargets\n")
@@ -124,7 +127,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--install-peers", action="store_true", help="put them there first")
     parser.add_argument("--peer-batch", type=int, default=4, help="requests in a peer's batch")
     parser.add_argument("--peer-loading", choices=("reuse", "build", "assign"), default="reuse")
-    parser.add_argument("--no-peer-timeouts", action="store_true")
+    parser.add_argument("--no-peer-limits", action="store_true", help="they queue without end")
     parser.add_argument("--hang-up", action="store_true", help="clients leave at their deadline")
     parser.add_argument(
         "--folder",
@@ -143,8 +146,8 @@ def there(server: type[Server], given: argparse.Namespace) -> bool:
     return False
 
 
-def measure(settings: Settings, folder: Path) -> Found:
-    """All servers on all traces of a library."""
+def measure(settings: Settings, folder: Path) -> tuple[Found, Closed]:
+    """All servers on all traces of a library, and in a closed loop."""
     given = settings.options
     library = models.prepare(settings.library, given.folder, lambda text: print(text, flush=True))
     took = models.reference(library, given.threads)
@@ -155,21 +158,24 @@ def measure(settings: Settings, folder: Path) -> Found:
         given.peers,
         given.threads,
         batch=given.peer_batch,
-        queue_timeout_s=None if given.no_peer_timeouts else WAITS[1] * max(waits),
+        queue=None if given.no_peer_limits else given.peer_batch,
+        queue_timeout_s=None if given.no_peer_limits else WAITS[0] * max(waits),
         loading=given.peer_loading,
     )
     head(library, took, terms, settings)
     rate = given.capacity or carried(terms, settings)
     print(f"load 1: {rate:.1f} requests/s (whole models, {CLIENTS} clients in a closed loop)")
     found: Found = {}
+    closed: Closed = {}
     for repeat in range(settings.repeats):
         for server in settings.servers[:: -1 if repeat % 2 else 1]:
             with server(terms) as running:
                 warm_up(running)
+                closed.setdefault(server, []).append(capacity(running, CLIENTS, settings.seconds))
                 for case, trace in traces(waits, rate, settings, repeat):
                     outcome = replay(running, trace, settings.seconds, hang_up=given.hang_up)
                     found.setdefault(case, {}).setdefault(server, []).append(outcome)
-    return found
+    return found, closed
 
 
 def carried(terms: Terms, settings: Settings) -> float:
@@ -177,7 +183,7 @@ def carried(terms: Terms, settings: Settings) -> float:
     server = OwnWhole if OwnWhole in settings.servers else settings.servers[0]
     with server(terms) as running:
         warm_up(running)
-        return capacity(running, CLIENTS, 2 * settings.seconds if settings.options.quick else 20.0)
+        return capacity(running, CLIENTS, settings.seconds)
 
 
 def traces(
@@ -214,10 +220,12 @@ def head(library: models.Library, took: models.Reference, terms: Terms, settings
         )
     peers = [one for one in settings.servers if issubclass(one, Peer)]
     versions = [environments.version(terms.peers, one.package) for one in peers]
-    limit = "no limit" if terms.queue_timeout_s is None else f"{terms.queue_timeout_s:.2f} s"
+    limit = "without limits"
+    if terms.queue_timeout_s is not None:
+        limit = f"LitServe {1e3 * terms.queue_timeout_s:.0f} ms, Ray Serve {terms.queue} requests"
     print(
         f"peers ({', '.join(versions)}): batches up to {terms.batch}, loading by {terms.loading}, "
-        f"wait in the queue: {limit}"
+        f"queues: {limit}"
     )
 
 

@@ -16,7 +16,24 @@ Case = tuple[str, float]
 """Name of the law of arrivals, and load."""
 
 Found = dict[Case, dict[type[Server], list[Outcome]]]
+Closed = dict[type[Server], list[float]]
+"""Requests per second in a closed loop, by server and repeat."""
+
 Rates = dict[type[Server], float]
+
+
+def show_closed(name: str, closed: Closed) -> list[Verdict]:
+    """Print what each server carries where nobody has a deadline; what of it has a target."""
+    rates = {server: median(values) for server, values in closed.items()}
+    most = max(rates.values())
+    rows = [(one.name, spread(closed[one]), f"{rates[one] / most:.2f}") for one in closed]
+    print("\nclosed loop, no deadlines: requests/s, median (quartiles)\n")
+    print(table(("server", "requests/s", "of the most"), rows))
+    peers = [one for one in closed if issubclass(one, Peer)]
+    if Own not in closed or not peers:
+        return []
+    what = f"{name}: closed loop, requests/s over the best peer's"
+    return [verdict(what, over(rates, peers), 1.8, at_least=True)]
 
 
 def show(name: str, found: Found) -> list[Verdict]:

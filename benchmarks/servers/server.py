@@ -36,8 +36,9 @@ class Terms:
         threads: that PyTorch computes with.
         batch, batch_wait_s: of the peers: the most requests in a batch, and how long one waits
             for more.
-        queue: the most requests that a peer holds where it has such a limit.
-        queue_timeout_s: after which a peer gives a request up where it can; None for never.
+        queue: the most requests that wait at a peer where it has such a limit; None for no limit.
+        queue_timeout_s: after so long in its queue a peer gives a request up, where it has such a
+            setting; None for never.
         loading: how a peer brings weights in (`benchmarks/serving_peers/lru.py`).
     """
 
@@ -47,7 +48,7 @@ class Terms:
     threads: int
     batch: int = 4
     batch_wait_s: float = 0.002
-    queue: int = 1000
+    queue: int | None = None
     queue_timeout_s: float | None = None
     loading: str = "reuse"
 

@@ -34,8 +34,8 @@ class Loaded:
 
 @serve.deployment(
     num_replicas=1,
-    max_ongoing_requests=GIVEN["queue"],
-    max_queued_requests=GIVEN["queue"],
+    max_ongoing_requests=2 * GIVEN["batch"] if GIVEN["queue"] else 1000,
+    max_queued_requests=GIVEN["queue"] or -1,
     ray_actor_options={"num_cpus": 1},
 )
 class Variants:
@@ -75,7 +75,6 @@ def main() -> None:
         http_options=HTTPOptions(
             host="127.0.0.1",
             port=GIVEN["port"],
-            request_timeout_s=GIVEN["queue_timeout_s"],
         ),
     )
     serve.run(Variants.bind(), route_prefix="/")
