@@ -1,7 +1,7 @@
 """Our server beside MLServer, Ray Serve and LitServe: answers in time, and bytes moved for them.
 
     python -m benchmarks.serving --install-peers   first put the peers into --peers DIR
-    python -m benchmarks.serving --quick           ResNets, two rates, short: about two minutes
+    python -m benchmarks.serving --quick           ResNets, two rates, short: about three minutes
     python -m benchmarks.serving                   everything, about three hours
 
 All serve the same models with random weights (20 variants of three ResNets, 10 of one network of
@@ -115,7 +115,7 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [one.__name__ for one in SERVERS]
-    parser.add_argument("--quick", action="store_true", help="about two minutes")
+    parser.add_argument("--quick", action="store_true", help="about three minutes")
     parser.add_argument("--libraries", nargs="+", choices=list(LAWS))
     parser.add_argument("--servers", nargs="+", choices=names, default=names)
     parser.add_argument("--loads", nargs="+", type=float, help="1: what whole models can carry")

@@ -130,7 +130,11 @@ class Server:
         process.wait()
 
     def __enter__(self) -> Server:
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # an interrupt too must leave no server behind
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
