@@ -5,7 +5,7 @@ was measured; the documentation shows those files as they are.
 
 A benchmark fails (exit status 1) where something is wrong, such as a byte too many or another
 output. A speed that misses its target is told at the end, and fails with `--strict` only: machines
-are busy at times.
+are busy at times. `serving` takes hours and has to be named.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from pathlib import Path
 from benchmarks.measure import MISSED
 from trunkline.runtime.machine import processor
 
-NAMES = ("planner", "loading", "extensions", "online", "reproduce", "store", "switching")
+NAMES = (
+    *("planner", "loading", "extensions", "online", "reproduce", "store", "switching"),
+    *("overhead", "serving"),
+)
+LONG = ("serving",)
+"""These take hours, and run only if they are named."""
 
 
 def main() -> int:
@@ -34,7 +39,7 @@ def main() -> int:
     if unknown := set(arguments.names) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     failed, missed = [], []
-    for name in arguments.names or NAMES:
+    for name in arguments.names or [one for one in NAMES if one not in LONG]:
         output, status = run(name)
         missed += [f"{name}: {line}" for line in output.splitlines() if line.endswith(MISSED)]
         if status:

@@ -1,0 +1,1 @@
+"""What the serving benchmarks are made of: models, servers to start, clients, peers' packages."""

@@ -1,0 +1,1 @@
+"""The servers that users of MLServer, Ray Serve and LitServe would write; run where those are."""
