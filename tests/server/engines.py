@@ -79,7 +79,7 @@ class FakeEngine:
             raise UnknownModelError(f"no model {name[:100]!r} is served")
         away = name in self.unloaded
         return ServedModel(
-            StoredModel(name, (), None, None, 0),
+            StoredModel(name, (), None, None, 0, files={"vocab.txt": "sha256:0"}),
             State.UNAVAILABLE if away else State.READY,
             "was unloaded" if away else "",
             (TensorInfo("x", "FP32", (-1, 2)),),

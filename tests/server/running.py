@@ -13,7 +13,8 @@ from typing import Any
 from starlette.routing import Route
 
 from tests.server.engines import FakeEngine
-from trunkline.server.conversion import Processor
+from trunkline.server.app import no_processor
+from trunkline.server.conversion import ProcessorOf
 from trunkline.server.serve import HttpServer, bind
 from trunkline.server.work import ServerSettings
 
@@ -54,7 +55,7 @@ class Running:
 def running(
     engine: FakeEngine,
     settings: ServerSettings | None = None,
-    processors: Mapping[str, Processor] | None = None,
+    processors: ProcessorOf = no_processor,
     extra_routes: Sequence[Route] = (),
 ) -> Iterator[Running]:
     """Serve until the context ends."""
@@ -69,7 +70,7 @@ def running(
     server = HttpServer(
         engine,
         settings,
-        processors=processors or {},
+        processors=processors,
         extra_routes=extra_routes,
         listening=listening,
     )

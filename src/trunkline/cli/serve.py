@@ -111,7 +111,8 @@ def serve(
     there = open_store(store)
     compute_on(threads)
     from trunkline.server.logs import log, set_up
-    from trunkline.server.operations import Operations, routes
+    from trunkline.server.operations import STATIC, Operations, routes
+    from trunkline.server.processing import processor_of
     from trunkline.server.serve import bind, check_tls
     from trunkline.server.serve import serve as run
     from trunkline.server.work import Limits, ServerSettings
@@ -153,7 +154,15 @@ def serve(
             log(logging.INFO, "start", url=url, models=len(engine.models()))
 
         pages = routes(engine, operations)
-        run(engine, settings, place, extra_routes=pages, listening=listening)
+        run(
+            engine,
+            settings,
+            place,
+            processors=lambda stored: processor_of(there, stored),
+            extra_routes=pages,
+            open_paths=STATIC,
+            listening=listening,
+        )
         log(logging.INFO, "stop")
     finally:
         logs.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,12 +18,13 @@ from trunkline.errors import HttpError, InputError, Reason, TrunklineError
 from trunkline.server import describing, openapi, paths, replies
 from trunkline.server import headers as header_lines
 from trunkline.server.bodies import ClientGone, Intake
-from trunkline.server.conversion import Processor
+from trunkline.server.conversion import ProcessorOf
 from trunkline.server.inference import Inference
 from trunkline.server.paths import Call
 from trunkline.server.replies import Reply
-from trunkline.server.security import Gate
-from trunkline.server.work import Engine, ServerSettings, State
+from trunkline.server.security import OPEN, Gate
+from trunkline.server.work import Engine, ServedModel, ServerSettings, State, TensorInfo
+from trunkline.store import StoredModel
 from trunkline.units import shorten
 
 log = logging.getLogger(__name__)
@@ -31,18 +32,22 @@ log = logging.getLogger(__name__)
 METHODS: Final = {"index": "POST", "infer": "POST", "load": "POST", "unload": "POST"}
 """The method of a call, GET where none is given."""
 
-NO_PROCESSORS: Final[Mapping[str, Processor]] = {}
 
 SMALL_BODY: Final = 2**20
 """Bodies of calls that are no inference are read up to this size."""
+
+
+def no_processor(_: StoredModel) -> None:
+    """No model has preprocessing."""
 
 
 class ServerApp:
     """Serves an engine's models over HTTP.
 
     Args:
-        processors: by model, for models that take texts or images.
+        processors: the preprocessing of models that take texts or images.
         extra_routes: more paths (metrics, pages); ours come first. The gate guards them too.
+        open_paths: those of them that need no token.
     """
 
     def __init__(
@@ -50,13 +55,16 @@ class ServerApp:
         engine: Engine,
         settings: ServerSettings,
         *,
-        processors: Mapping[str, Processor] = NO_PROCESSORS,
+        processors: ProcessorOf = no_processor,
         extra_routes: Sequence[Route] = (),
+        open_paths: Collection[str] = (),
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._gate = Gate(settings)
         self._extra = tuple(extra_routes)
+        self._open = frozenset(open_paths)
+        self._processors = processors
         self._infer = Inference(engine, settings.limits, processors)
         small = min(SMALL_BODY, settings.limits.body_bytes)
         self._intake = Intake(replace(settings.limits, body_bytes=small))
@@ -88,7 +96,8 @@ class ServerApp:
         found = header_lines.read(scope, self._settings.limits.head_bytes)
         raw = scope.get("raw_path")
         call = paths.read(raw.decode("latin-1") if raw else quote(scope["path"]))
-        self._gate.check(found, call.what if call else "")
+        needs_token = call.what not in OPEN if call else scope["path"] not in self._open
+        self._gate.check(found, needs_token)
         if call is None:
             return await self._from_extra(scope, receive, send)
         method = METHODS.get(call.what, "GET")
@@ -104,7 +113,21 @@ class ServerApp:
             return await self._infer(call.model, found, receive, arrival_s)
         if method == "POST":
             return await self._repository(call, found, receive)
+        if call.what == "model":
+            served = self._engine.model(call.model)
+            return replies.document(describing.model(served, await self._more_inputs(served)))
         return self._describe(call)
+
+    async def _more_inputs(self, served: ServedModel) -> tuple[TensorInfo, ...]:
+        """What a model's preprocessing takes."""
+        if not served.stored.files:
+            return ()
+        try:
+            found = await asyncio.to_thread(self._processors, served.stored)
+        except TrunklineError as error:
+            log.warning("model %r: no preprocessing: %s", served.name, error)
+            return ()
+        return () if found is None else found.inputs
 
     def _describe(self, call: Call) -> Reply:
         """Health and metadata."""
@@ -120,8 +143,6 @@ class ServerApp:
         if call.what == "openapi":
             return replies.document(openapi.DOCUMENT)
         served = engine.model(call.model)
-        if call.what == "model":
-            return replies.document(describing.model(served))
         ready = engine.ready and served.state is State.READY
         why = served.reason or "no requests are taken"
         return _health("ready", ready, Reason.UNAVAILABLE, f"model {served.name!r}: {why}")

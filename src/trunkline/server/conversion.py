@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
+import numpy as np
 import torch
 
 from trunkline.errors import InputError, ModelFailedError
 from trunkline.server.tensors import Tensor
+from trunkline.server.work import TensorInfo
+from trunkline.store import StoredModel
+
+Array = np.ndarray[Any, Any]
 
 
 class Processor(Protocol):
-    """What turns a client's tensors into those that a model takes, and the model's into answers.
+    """What turns texts and images into what a model takes, and its outputs into answers
+    (`trunkline.server.processing`). Called in a thread, by several requests at once.
 
-    Called in a thread, by several requests at once.
+    Attributes:
+        inputs: what it takes.
     """
 
-    def encode(self, inputs: Sequence[Tensor]) -> Mapping[str, torch.Tensor]:
+    inputs: tuple[TensorInfo, ...]
+
+    def takes(self, names: frozenset[str]) -> bool:
+        """Whether inputs of these names are for it, and not the model's own tensors."""
+
+    def encode(self, inputs: Mapping[str, Array]) -> Mapping[str, torch.Tensor]:
         """The model's inputs (InputError: these cannot be used)."""
 
-    def decode(self, outputs: Mapping[str, torch.Tensor]) -> Sequence[Tensor]:
-        """What the client gets."""
+    def decode(self, outputs: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor | Array]:
+        """What the client gets; arrays of objects are BYTES."""
+
+
+ProcessorOf = Callable[[StoredModel], Processor | None]
+"""A model's own preprocessing, None if it brought none; errors say why it cannot be used."""
 
 
 DATATYPES: Final[dict[torch.dtype, str]] = {
@@ -61,7 +77,7 @@ def _to_torch(tensor: Tensor) -> torch.Tensor:
     return found.view(torch.bfloat16) if tensor.datatype == "BF16" else found
 
 
-def from_torch(outputs: Mapping[str, torch.Tensor]) -> list[Tensor]:
+def from_torch(outputs: Mapping[str, torch.Tensor | Array]) -> list[Tensor]:
     """The tensors for a client.
 
     Raises:
@@ -70,7 +86,9 @@ def from_torch(outputs: Mapping[str, torch.Tensor]) -> list[Tensor]:
     return [_from_torch(name, tensor) for name, tensor in outputs.items()]
 
 
-def _from_torch(name: str, tensor: torch.Tensor) -> Tensor:
+def _from_torch(name: str, tensor: torch.Tensor | Array) -> Tensor:
+    if isinstance(tensor, np.ndarray):
+        return Tensor(name, "BYTES", tensor)
     datatype = DATATYPES.get(tensor.dtype)
     if datatype is None:
         raise ModelFailedError(

@@ -19,13 +19,17 @@ def server() -> dict[str, Any]:
     return {"name": NAME, "version": trunkline.__version__, "extensions": EXTENSIONS}
 
 
-def model(served: ServedModel) -> dict[str, Any]:
-    """A model's metadata; inputs and outputs as far as they are known."""
+def model(served: ServedModel, more: Iterable[TensorInfo] = ()) -> dict[str, Any]:
+    """A model's metadata; inputs and outputs as far as they are known.
+
+    Args:
+        more: other inputs that it takes instead of its own.
+    """
     return {
         "name": served.name,
         "versions": [VERSION],
         "platform": PLATFORM,
-        "inputs": _tensors(served.inputs),
+        "inputs": _tensors([*served.inputs, *more]),
         "outputs": _tensors(served.outputs),
     }
 

@@ -12,17 +12,20 @@ from starlette.types import Receive
 from trunkline.server import headers as header_lines
 from trunkline.server import protocol
 from trunkline.server.bodies import Intake
-from trunkline.server.conversion import Processor, from_torch, to_torch
+from trunkline.server.conversion import Processor, ProcessorOf, from_torch, to_torch
 from trunkline.server.deadlines import TIMEOUT_HEADER, timeout_s
 from trunkline.server.paths import VERSION
 from trunkline.server.protocol import HEADER_LENGTH, InferRequest
 from trunkline.server.replies import Reply
 from trunkline.server.tensors import Tensor
 from trunkline.server.waiting import answer_of
-from trunkline.server.work import Engine, Limits
+from trunkline.server.work import Engine, Limits, ServedModel
 
 _LENGTH: Final = HEADER_LENGTH.lower().encode()
 _TIMEOUT: Final = TIMEOUT_HEADER.lower().encode()
+
+_PREPROCESSED: Final = frozenset({"BYTES", "UINT8"})
+"""What texts and images come as."""
 
 BESIDE_BYTES: Final = 2**16
 """JSON longer than this is read in a thread, so that other requests are not kept waiting."""
@@ -35,11 +38,10 @@ class Inference:
     """Answers infer calls.
 
     Args:
-        processors: by model, for those that take more than their own tensors; looked up at each
-            request, so that models may come and go.
+        processors: the preprocessing of models that take texts or images.
     """
 
-    def __init__(self, engine: Engine, limits: Limits, processors: Mapping[str, Processor]) -> None:
+    def __init__(self, engine: Engine, limits: Limits, processors: ProcessorOf) -> None:
         self._engine = engine
         self._limits = limits
         self._processors = processors
@@ -59,13 +61,13 @@ class Inference:
             TrunklineError: as `replies.of_error` explains.
             ClientGone: the client hung up.
         """
-        self._engine.model(model)  # an unknown one is refused without its body
+        served = self._engine.model(model)  # an unknown one is refused without its body
         async with self._intake.body(headers, receive) as body:
             request = await self._parse(body, headers)
             timeout = timeout_s(
                 request.parameters, header_lines.text(headers, _TIMEOUT), self._limits
             )
-            processor = self._processors.get(model)
+            processor = await self._processor(served, request)
             inputs = await self._encode(processor, request)
             deadline_s = arrival_s + timeout
             future = self._engine.submit(model, inputs, deadline_s)
@@ -80,19 +82,29 @@ class Inference:
         async with self._reading:
             return await asyncio.to_thread(protocol.parse, body, length, most)
 
+    async def _processor(self, served: ServedModel, request: InferRequest) -> Processor | None:
+        """What stands between this request and its model, if anything does."""
+        kinds = {one.datatype for one in request.inputs}
+        if not served.stored.files or kinds.isdisjoint(_PREPROCESSED):
+            return None
+        found = await asyncio.to_thread(self._processors, served.stored)
+        names = frozenset(one.name for one in request.inputs)
+        return found if found is not None and found.takes(names) else None
+
     async def _encode(
         self, processor: Processor | None, request: InferRequest
     ) -> Mapping[str, torch.Tensor]:
         if processor is None:
             return to_torch(request.inputs)
-        return await asyncio.to_thread(processor.encode, request.inputs)
+        given = {one.name: one.array for one in request.inputs}
+        return await asyncio.to_thread(processor.encode, given)
 
     async def _decode(
         self, processor: Processor | None, outputs: Mapping[str, torch.Tensor]
     ) -> Sequence[Tensor]:
         if processor is None:
             return from_torch(outputs)
-        return await asyncio.to_thread(processor.decode, outputs)
+        return from_torch(await asyncio.to_thread(processor.decode, outputs))
 
     async def _render(self, model: str, request: InferRequest, outputs: Sequence[Tensor]) -> Reply:
         written = sum(

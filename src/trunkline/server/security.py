@@ -44,11 +44,8 @@ class Gate:
         self._by_name = is_loopback(settings.host) or bool(settings.hosts)
         self._token = None if settings.token is None else settings.token.encode()
 
-    def check(self, headers: Mapping[bytes, bytes], what: str) -> None:
+    def check(self, headers: Mapping[bytes, bytes], needs_token: bool) -> None:
         """Let a request in.
-
-        Args:
-            what: the call, as `paths.read` names it.
 
         Raises:
             HttpError: 403 for its host or origin, 401 for its token.
@@ -59,7 +56,7 @@ class Gate:
         if self._by_name and named is not None and not known:
             raise HttpError(403, f"host {named[:80]!r}: this server does not answer to that name")
         self._check_origin(text(headers, b"origin"), host)
-        if what not in OPEN:
+        if needs_token:
             self._check_token(headers.get(b"authorization"))
 
     def _check_origin(self, origin: str | None, host: str | None) -> None:

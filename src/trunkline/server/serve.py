@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Final
@@ -15,9 +15,9 @@ import uvicorn
 from starlette.routing import Route
 
 from trunkline.errors import InputError
-from trunkline.server.app import NO_PROCESSORS, ServerApp
+from trunkline.server.app import ServerApp, no_processor
 from trunkline.server.connections import guarded
-from trunkline.server.conversion import Processor
+from trunkline.server.conversion import ProcessorOf
 from trunkline.server.work import Engine, Limits, ServerSettings
 
 log = logging.getLogger(__name__)
@@ -41,11 +41,18 @@ class HttpServer(uvicorn.Server):
         engine: Engine,
         settings: ServerSettings,
         *,
-        processors: Mapping[str, Processor] = NO_PROCESSORS,
+        processors: ProcessorOf = no_processor,
         extra_routes: Sequence[Route] = (),
+        open_paths: Collection[str] = (),
         listening: Callable[[str], None] = lambda address: None,
     ) -> None:
-        app = ServerApp(engine, settings, processors=processors, extra_routes=extra_routes)
+        app = ServerApp(
+            engine,
+            settings,
+            processors=processors,
+            extra_routes=extra_routes,
+            open_paths=open_paths,
+        )
         super().__init__(_config(app, settings))
         self._engine = engine
         self._settings = settings
@@ -87,8 +94,9 @@ def serve(
     settings: ServerSettings,
     place: socket.socket,
     *,
-    processors: Mapping[str, Processor] = NO_PROCESSORS,
+    processors: ProcessorOf = no_processor,
     extra_routes: Sequence[Route] = (),
+    open_paths: Collection[str] = (),
     listening: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, in the main thread; the engine is closed at the end.
@@ -108,6 +116,7 @@ def serve(
             settings,
             processors=processors,
             extra_routes=extra_routes,
+            open_paths=open_paths,
             listening=listening,
         )
         with place:
