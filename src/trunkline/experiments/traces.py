@@ -29,11 +29,19 @@ BURST_LENGTH = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request: when it comes, for which model, and by when it must be answered."""
+    """One request.
+
+    Attributes:
+        arrival_s: when it comes.
+        model: position of its model.
+        deadline_s: by when it must be answered; a time, not a span.
+        tasks: how many samples it brings.
+    """
 
     arrival_s: float
     model: int
     deadline_s: float
+    tasks: int = 1
 
 
 def draw_trace(
