@@ -30,6 +30,7 @@ from trunkline.cli import (
     reproduce,
     run,
     show,
+    simulate,
     trust,
     verify,
 )
@@ -41,6 +42,7 @@ KEPT = {
     "gc": "what was removed was needed by no model",
     "profile": "nothing was saved",
     "run": "nothing was written",
+    "simulate": "nothing was written",
     "verify": "nothing was changed",
     "demo": "what is in its folder so far is used by the next `trunkline demo`; or delete it",
 }
@@ -83,6 +85,7 @@ app.command("trust")(trust.trust)
 app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
+app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)
 app.command("reproduce")(reproduce.reproduce)
 
