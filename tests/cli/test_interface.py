@@ -293,6 +293,16 @@ def test_a_deadline_by_share(run: Run) -> None:
         assert (status, "either --deadline-s" in err) == (2, True)
 
 
+def test_the_models_of_a_store_are_simulated(run: Run) -> None:
+    """With a profile, those that can run, or those named, at this machine's prices."""
+    words = ("simulate", "poisson", "-p", "p.json", "--rate", "20", "--seconds", "1", "--json")
+    status, out, err = run(*words)
+    assert (status, err.startswith("note: left out: model 'bare'")) == (0, True)
+    assert {row["received"] for row in json.loads(out)} == {json.loads(out)[0]["received"]}
+    status, out, err = run(*words, "--models", "one", "--policy", "edf", "--cache", "warm")
+    assert (status, err, len(json.loads(out))) == (0, "", 1)
+
+
 def test_a_wrong_file_for_a_profile_is_told_from_a_profile(run: Run) -> None:
     """What was expected, where it comes from, and what was found."""
     words = ("problem", "-p", "problem.json", "--burst", "1", "--deadline-s", "1")

@@ -125,6 +125,7 @@ def test_models_that_do_not_fit_are_told_of(run: Run) -> None:
     ("words", "message"),
     [
         (("poisson",), "a drawn trace needs --rate"),
+        (("gone.csv", "--rate", "0"), "--rate 0: a recorded trace"),
         (("gone.json",), "gone.json: cannot be read"),
         (("poisson", "--rate", "x"), "--rate 'x'"),
         (("poisson", "--rate", "1,,2"), "--rate '1,,2'"),

@@ -90,3 +90,13 @@ def test_without_time_every_request_counts() -> None:
     trace = random_trace(0, 40, 30.0)
     assert clairvoyant_bound(costs(9.0), trace, time_limit_s=0.0) == 40
     assert clairvoyant_bound(costs(9.0), trace) < 40
+
+
+def test_who_can_wait_for_years_counts() -> None:
+    """Requests without hurry make no programme of a billion slots; the others are bounded beside
+    them, wherever they are in time."""
+    hurried = [Arrival(1e6, model, 1e6 + 6.5) for model in (0, 2, 2, 2)]
+    first = [Arrival(0.0, model, 6.5) for model in (0, 2, 2, 2)]
+    assert (
+        clairvoyant_bound(costs(9.0), [*first, *hurried, Arrival(0.0, 0, 1e15)], 1.0) == 3 + 4 + 1
+    )

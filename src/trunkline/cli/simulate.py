@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trunkline.experiments.traces import Arrival, Arrivals
     from trunkline.loading import LoadingProblem
     from trunkline.loading.online import Costs
+    from trunkline.runtime.profile import Cache
 
 DRAWN = ("poisson", "bursts")
 
@@ -174,6 +175,8 @@ def _rates(text: str | None, *, drawn: bool) -> list[float | None]:
         found: list[float | None] = [read(one) for one in text.split(",")]
     except typer.BadParameter as error:
         raise InputError(f"--rate {shorten(text)!r}: {error}") from None
+    if not drawn and 0.0 in found:
+        raise InputError("--rate 0: a recorded trace cannot be stretched for ever")
     if len(found) > MOST_RATES:
         raise InputError(f"--rate: {len(found)} rates; at most {MOST_RATES}")
     return found
@@ -193,7 +196,7 @@ def _waits(text: str) -> tuple[float, float]:
 
 
 def _problem(
-    path: Path | None, profile: Path | None, store: Path | None, models: str | None, cache: str
+    path: Path | None, profile: Path | None, store: Path | None, models: str | None, cache: Cache
 ) -> LoadingProblem:
     """The models and their prices: of a problem, or of a store on a profiled machine."""
     import trunkline
@@ -207,16 +210,14 @@ def _problem(
         found = trunkline.load(path)
     else:
         from trunkline.runtime.problem import build_problem, runnable
-        from trunkline.runtime.profile import Cache, load_profile
+        from trunkline.runtime.profile import load_profile
 
         assert profile is not None
         measured = load_profile(profile)
         able, notes = runnable(open_store(store), names(models), measured)
         for one in notes:
             note(one)
-        found = build_problem(
-            able, measured, (), deadline_s=0.0, bandwidth_hz=0.0, cache=cast("Cache", cache)
-        )
+        found = build_problem(able, measured, (), deadline_s=0.0, bandwidth_hz=0.0, cache=cache)
     if not found.models:
         raise InputError("there are no models to simulate")
     return found

@@ -187,7 +187,8 @@ class Scheduler:
         have been removed, and nothing may be loading or computing.
 
         Args:
-            resident: ids of the blocks in memory.
+            resident: ids of the blocks in memory. Those that are in no whole piece of the new
+                costs are not counted from now on (`resident` says what is): the caller drops them.
         """
         assert self.loading is None
         assert self.computing is None
