@@ -110,16 +110,25 @@ class Costs:
         """Bytes of each piece for the models that hold it: shape (models, pieces)."""
         return self.holds * self.sizes
 
+    @cached_property
+    def fits(self) -> list[bool]:
+        """Whether each model fits into the memory at all."""
+        room = math.inf if self.memory_bytes is None else self.memory_bytes * (1 + TIME_TOLERANCE)
+        return [size <= room for size in self.library.model_bytes]
+
     def load_seconds(self, resident: Bits) -> list[float]:
-        """V of what each model lacks."""
-        lacking = self.weights @ ~resident
+        """V of what each model lacks; infinite for one that does not fit into the memory."""
+        lacking = (self.weights @ ~resident).tolist()
         fixed, per_byte = self.loading.overhead_s, self.loading.seconds_per_byte
-        return [fixed + one * per_byte if one > 0 else 0.0 for one in lacking.tolist()]
+        return [
+            (fixed + one * per_byte if one > 0 else 0.0) if fits else math.inf
+            for one, fits in zip(lacking, self.fits, strict=True)
+        ]
 
     def priced(self, loading: Link, models: tuple[LoadingModel, ...]) -> Costs:
         """The same models and memory at other prices, without deriving the sharing again."""
         fresh = replace(self, loading=loading, models=models)
-        derived = ("blocks", "sizes", "holds", "weights")
+        derived = ("blocks", "sizes", "holds", "weights", "fits")
         vars(fresh).update({name: getattr(self, name) for name in derived})
         return fresh
 
@@ -200,31 +209,33 @@ class View:
 
         With d its earliest deadline, a batch has as many as end by d: one pass a deadline.
         """
-        costs = self.costs.models[model]
-        begin = self.now_s + self.load_s[model] + costs.seconds_per_batch
         line = self.queue.by_model[model]
+        left = sum(one.tasks for one in line)
         best: list[Waiting] = []
         most = 0
         for place, first in enumerate(line):
-            room = costs.max_batch
-            if costs.seconds_per_task > 0:
-                room = min(room, _whole((first.deadline_s - begin) / costs.seconds_per_task))
-            elif begin > first.deadline_s:
-                room = 0
-            if room <= most:
-                continue
-            chosen, tasks = [], 0
-            for one in line[place:]:
-                if tasks + one.tasks <= room:
-                    chosen.append(one)
-                    tasks += one.tasks
-                    if tasks == room:
-                        break
-            if tasks > most:
-                best, most = chosen, tasks
-                if most == costs.max_batch:
-                    break
+            if left <= most or most == self.costs.models[model].max_batch:
+                break
+            room = self._room(model, first.deadline_s)
+            if room > most:
+                chosen, tasks = _fill(line[place:], room)
+                if tasks > most:
+                    best, most = chosen, tasks
+            left -= first.tasks
         return tuple(best)
+
+    def _room(self, model: int, deadline_s: float) -> int:
+        """The most samples of a batch that begins now and ends by a deadline."""
+        costs = self.costs.models[model]
+        begin_s = self.now_s + self.load_s[model]
+        if costs.seconds_per_task <= 0:
+            return costs.max_batch if begin_s + costs.seconds_per_batch <= deadline_s else 0
+        rest_s = deadline_s - (begin_s + costs.seconds_per_batch)
+        room = min(costs.max_batch, _whole(rest_s / costs.seconds_per_task))
+        # rounding must not leave out what `finish_s` finds in time: it would wait for ever
+        if room < costs.max_batch:
+            room += begin_s + self.costs.compute_seconds(model, room + 1) <= deadline_s
+        return room
 
     def finish_s(self, model: int, batch: Sequence[Waiting]) -> float:
         """When a batch that begins now ends."""
@@ -358,6 +369,18 @@ def evictions(view: View, model: int, keep: Bits | None = None) -> Bits | None:
 def _whole(tasks: float) -> int:
     """How many whole tasks: rounded down, but for what float rounding takes."""
     return math.floor(tasks * (1 + TIME_TOLERANCE)) if 0 <= tasks < math.inf else 0
+
+
+def _fill(line: Sequence[Waiting], room: int) -> tuple[list[Waiting], int]:
+    """The first requests that fit into so many samples together, and how many samples those are."""
+    chosen, tasks = [], 0
+    for one in line:
+        if tasks + one.tasks <= room:
+            chosen.append(one)
+            tasks += one.tasks
+            if tasks == room:
+                break
+    return chosen, tasks
 
 
 def _batches(view: View) -> list[tuple[int, tuple[Waiting, ...], float]]:

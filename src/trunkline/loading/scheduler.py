@@ -10,6 +10,10 @@ While a batch computes, the next batch is chosen as of the time when it will end
 lacks is loaded meanwhile, if it fits beside the model that computes. When the device is free, the
 choice is made anew among all that waits then: what was loaded ahead is cheap now, so it is mostly
 taken, but not always.
+
+Loading ahead has to spare the computing model's blocks, and so may drop others that requests wait
+for and that would otherwise stay. It is done only where it saves more time than loading those again
+would take.
 """
 
 from __future__ import annotations
@@ -133,12 +137,14 @@ class Scheduler:
         bring: Bits = self.costs.holds[choice.model] & ~self.resident
         if not bring.any():
             return None
-        keep = None if self.computing is None else self.costs.holds[self.computing.model]
-        evict = evictions(view, choice.model, keep)
-        if evict is None:
-            return None
         amount = float(self.costs.sizes @ bring)
         seconds = self.costs.loading.seconds(amount)
+        if self.computing is None:
+            evict = evictions(view, choice.model)
+        else:
+            evict = self._evictions_ahead(view, choice.model, min(seconds, view.now_s - now_s))
+        if evict is None:
+            return None
         self.loading = Load(choice.model, evict, bring, amount, seconds, now_s + seconds)
         self.resident = (self.resident & ~evict) | bring
         return self.loading
@@ -181,7 +187,8 @@ class Scheduler:
         have been removed, and nothing may be loading or computing.
 
         Args:
-            resident: ids of the blocks in memory.
+            resident: ids of the blocks in memory. Those that are in no whole piece of the new
+                costs are not counted from now on (`resident` says what is): the caller drops them.
         """
         assert self.loading is None
         assert self.computing is None
@@ -225,6 +232,21 @@ class Scheduler:
             None if self.loading is None else self.loading.bring,
             link_s,
         )
+
+    def _evictions_ahead(self, view: View, model: int, saved_s: float) -> Bits | None:
+        """What leaves for a load beside the computing batch, which saves so many seconds; None
+        where it does not fit, or loading again what requests wait for would take longer."""
+        assert self.computing is not None
+        evict = evictions(view, model, self.costs.holds[self.computing.model])
+        if evict is None or not evict.any():
+            return evict
+        later = evictions(view, model)
+        asked = [place for place, line in enumerate(self.queue.by_model) if line]
+        missed = evict & self.costs.holds[asked].any(axis=0)
+        if later is not None:
+            missed &= ~later
+        again_s = self.costs.loading.seconds_per_byte * float(self.costs.sizes @ missed)
+        return evict if again_s <= saved_s else None
 
     def _is_there(self, choice: Choice) -> bool:
         needs = self.costs.holds[choice.model]

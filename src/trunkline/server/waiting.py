@@ -14,7 +14,6 @@ from trunkline.errors import Reason, RefusedError
 from trunkline.server.bodies import ClientGone
 from trunkline.server.work import Answer
 
-
 SOON_S: Final = 0.01
 """Answers that come sooner are not worth a look at whether the client is still there."""
 
@@ -79,7 +78,7 @@ async def _first(future: Future[Answer], deadline_s: float, receive: Receive) ->
     watchers: list[asyncio.Task[None]] = []
     left_s = deadline_s - time.monotonic()
     future.add_done_callback(answered)
-    timers = [
+    timers: list[asyncio.TimerHandle] = [
         loop.call_later(max(0.0, left_s), end, False),
         loop.call_later(
             min(SOON_S, left_s / 2), lambda: watchers.append(loop.create_task(watch()))
@@ -88,5 +87,7 @@ async def _first(future: Future[Answer], deadline_s: float, receive: Receive) ->
     try:
         return await ended
     finally:
-        for one in (*timers, *watchers):
-            one.cancel()
+        for timer in timers:
+            timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()
