@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -125,6 +125,11 @@ class Costs:
             for one, fits in zip(lacking, self.fits, strict=True)
         ]
 
+    def where(self, resident: Collection[str]) -> Bits:
+        """Which pieces are wholly among these blocks."""
+        there = set(resident)
+        return np.array([there.issuperset(ids) for ids in self.blocks], dtype=bool)
+
     def priced(self, loading: Link, models: tuple[LoadingModel, ...]) -> Costs:
         """The same models and memory at other prices, without deriving the sharing again."""
         fresh = replace(self, loading=loading, models=models)
@@ -177,6 +182,7 @@ class View:
         load_from_s: when its load could begin, before or after `now_s`; None for `now_s`.
         arriving: which pieces are on their way; None for none.
         arrive_s: when they will be there.
+        whole_load_s: `Costs.load_seconds` of what is resident, if the caller has it.
     """
 
     costs: Costs
@@ -188,11 +194,15 @@ class View:
     load_from_s: float | None = None
     arriving: Bits | None = None
     arrive_s: float = 0.0
+    whole_load_s: Sequence[float] | None = None
 
     @cached_property
     def load_s(self) -> list[float]:
         """How long after `now_s` each model's blocks would be there."""
-        loads = self.costs.load_seconds(self.resident)
+        if self.whole_load_s is None:
+            loads = self.costs.load_seconds(self.resident)
+        else:
+            loads = list(self.whole_load_s)
         if self.load_from_s is not None:
             later = self.load_from_s - self.now_s
             loads = [max(0.0, one + later) if one > 0 else 0.0 for one in loads]

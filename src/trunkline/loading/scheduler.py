@@ -97,6 +97,7 @@ class Scheduler:
         self.last_use_s: Floats = np.zeros(len(costs.sizes))
         self.loading: Load | None = None
         self.computing: Batch | None = None
+        self._priced: tuple[Costs, Bits, list[float]] | None = None
 
     # ---- requests ----
 
@@ -120,13 +121,34 @@ class Scheduler:
 
     def earliest_s(self, one: Waiting, now_s: float) -> float:
         """When a request would be answered if it were next, alone."""
-        return self._view(now_s).finish_s(one.model, (one,))
+        free_s, link_s = self._free(now_s)
+        load_s, ready_s = self.load_s[one.model], now_s
+        if load_s > 0:
+            ready_s = link_s + load_s
+        elif self.loading and (self.costs.holds[one.model] & self.loading.bring).any():
+            ready_s = link_s
+        return max(free_s, ready_s) + self.costs.compute_seconds(one.model, one.tasks)
 
     # ---- the link ----
 
+    @property
+    def load_s(self) -> list[float]:
+        """How long each model would load as things are; kept until something moves."""
+        if self._priced is None or not (
+            self._priced[0] is self.costs and self._priced[1] is self.resident
+        ):
+            self._priced = self.costs, self.resident, self.costs.load_seconds(self.resident)
+        return self._priced[2]
+
+    @property
+    def wants_load(self) -> bool:
+        """Whether a model that requests wait for lacks something."""
+        lines = zip(self.queue.by_model, self.load_s, strict=True)
+        return any(line and load_s > 0 for line, load_s in lines)
+
     def next_load(self, now_s: float) -> Load | None:
         """What to load now, if anything; `loading` until `loaded` is called."""
-        if self.loading is not None or not len(self.queue):
+        if self.loading is not None or not self.wants_load:
             return None
         if self.computing is not None and not self.ahead:
             return None
@@ -205,8 +227,7 @@ class Scheduler:
         for one in waiting:
             self.queue.add(one)
         self.asked = np.array(asked)
-        there = set(resident)
-        self.resident = np.array([there.issuperset(ids) for ids in costs.blocks], dtype=bool)
+        self.resident = costs.where(resident)
         self.last_use_s = np.zeros(len(costs.sizes))
 
     def reprice(self, costs: Costs) -> None:
@@ -217,10 +238,7 @@ class Scheduler:
 
     def _view(self, now_s: float) -> View:
         """As of the time when the device will be free."""
-        free_s = now_s if self.computing is None else max(now_s, self.computing.end_s)
-        link_s = now_s if self.loading is None else max(now_s, self.loading.end_s)
-        if self.computing is not None and not self.ahead:
-            link_s = max(link_s, free_s)
+        free_s, link_s = self._free(now_s)
         return View(
             self.costs,
             free_s,
@@ -231,6 +249,7 @@ class Scheduler:
             link_s,
             None if self.loading is None else self.loading.bring,
             link_s,
+            self.load_s,
         )
 
     def _evictions_ahead(self, view: View, model: int, saved_s: float) -> Bits | None:
@@ -247,6 +266,14 @@ class Scheduler:
             missed &= ~later
         again_s = self.costs.loading.seconds_per_byte * float(self.costs.sizes @ missed)
         return evict if again_s <= saved_s else None
+
+    def _free(self, now_s: float) -> tuple[float, float]:
+        """When the device and the link will be free."""
+        free_s = now_s if self.computing is None else max(now_s, self.computing.end_s)
+        link_s = now_s if self.loading is None else max(now_s, self.loading.end_s)
+        if self.computing is not None and not self.ahead:
+            link_s = max(link_s, free_s)
+        return free_s, link_s
 
     def _is_there(self, choice: Choice) -> bool:
         needs = self.costs.holds[choice.model]

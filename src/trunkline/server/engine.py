@@ -126,7 +126,8 @@ class LocalEngine:
         served.waiting += 1
         request.future.add_done_callback(lambda future: self._if_cancelled(future, request))
         self._state.may_compute.notify_all()
-        self._state.may_load.notify_all()
+        if self._state.scheduler.wants_load:
+            self._state.may_load.notify_all()
         return request.future
 
     def _if_cancelled(self, future: Future[Answer], request: Request) -> None:
