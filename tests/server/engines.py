@@ -104,7 +104,7 @@ class FakeEngine:
         return self.drained.wait(seconds)
 
     def close(self) -> None:
-        self.closed = True
+        self.closed, self.ready = True, False
 
 
 def double(inputs: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
