@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Final
-
-import numpy as np
 
 from trunkline.errors import MemoryBudgetError, ProfileError
 from trunkline.links import Link, Stage
@@ -48,7 +47,7 @@ class _Correction:
         self.ratios.append(measured_s / expected_s)
         if len(self.ratios) < LEAST:
             return False
-        factor = float(np.quantile(self.ratios, SURE))
+        factor = sorted(self.ratios)[int(SURE * (len(self.ratios) - 1))]
         if abs(factor - self.factor) < CHANGE * self.factor:
             return False
         self.factor = factor
@@ -114,7 +113,7 @@ class Estimates:
         seconds: dict[int, list[float]] = {}
         for tasks, one in times:
             seconds.setdefault(tasks, []).append(one)
-        medians = {tasks: float(np.median(all_)) for tasks, all_ in seconds.items()}
+        medians = {tasks: median(all_) for tasks, all_ in seconds.items()}
         least, most = min(medians), max(medians)
         slope = (medians[most] - medians[least]) / (most - least) if most > least else 0.0
         slope = min(max(slope, 0.0), medians[most] / most)

@@ -1,0 +1,64 @@
+"""Estimates: what was measured, corrected by what happens."""
+
+from __future__ import annotations
+
+import pytest
+
+from trunkline.server.estimates import GUESSED_LINK, LEAST, REMEMBERED, Estimates
+from trunkline.store import Architecture, InputSpec, StoredModel
+
+MODEL = StoredModel(
+    "a", (), Architecture("factory", factory="m:f"), InputSpec((4,)), 1000, digest="sha256:0"
+)
+
+
+def seconds(estimates: Estimates, tasks: int) -> float:
+    """What a batch is expected to take."""
+    model = estimates.model(MODEL)
+    return model.seconds_per_batch + model.seconds_per_task * tasks
+
+
+def test_the_line_goes_through_the_medians() -> None:
+    """Batches of 1 in 3 s and of 4 in 6 s (medians; one outlier each): 2 s and 1 s a sample."""
+    estimates = Estimates(None, 8)
+    assert not estimates.is_known(MODEL)
+    times = [(1, 3.0), (1, 3.0), (1, 90.0), (4, 6.0), (4, 0.1), (4, 6.0)]
+    estimates.measured(MODEL, times)
+    assert [seconds(estimates, tasks) for tasks in (1, 4, 8)] == [3.0, 6.0, 10.0]
+    assert estimates.model(MODEL).max_batch == 8
+
+
+def test_one_batch_is_better_than_nothing() -> None:
+    """Without a measurement nothing is expected; the first batch sets the line through itself."""
+    estimates = Estimates(None, 8)
+    assert seconds(estimates, 4) == 0.0
+    assert estimates.computed(MODEL, 4, 2.0)
+    assert seconds(estimates, 4) == pytest.approx(2.0)
+    assert seconds(estimates, 8) > 2.0
+
+
+def test_a_machine_that_slows_down_is_noticed_and_forgiven() -> None:
+    """After a few batches at three times the time, three times are expected; one slow batch among
+    many changes nothing; when all are quick again, so are the expectations."""
+    estimates = Estimates(None, 8)
+    estimates.measured(MODEL, [(1, 1.0), (4, 4.0)])
+    assert not any(estimates.computed(MODEL, 1, 3.0) for _ in range(LEAST - 1))
+    assert estimates.computed(MODEL, 1, 3.0)
+    assert seconds(estimates, 1) == pytest.approx(3.0)
+    for _ in range(REMEMBERED):
+        estimates.computed(MODEL, 2, 2.0)
+    assert seconds(estimates, 1) == pytest.approx(1.0)
+    assert not estimates.computed(MODEL, 1, 50.0)
+    assert seconds(estimates, 1) == pytest.approx(1.0)
+
+
+def test_loads_are_corrected_too() -> None:
+    """Loads that take twice what was fitted double V, overhead included."""
+    estimates = Estimates(None, 8)
+    assert estimates.link == GUESSED_LINK
+    estimates.loads([(1000, 1.0), (2000, 1.5), (3000, 2.0)])
+    assert estimates.link.seconds(2000) == pytest.approx(1.5)
+    for _ in range(LEAST):
+        estimates.loaded(2000, 3.0)
+    assert estimates.link.seconds(2000) == pytest.approx(3.0)
+    assert estimates.link.seconds(1e-9) == pytest.approx(1.0)
