@@ -57,7 +57,7 @@ def combine(
 
     Args:
         parts: model by model, all of one shape; the models' blocks are resident.
-        wanted: False once nobody wants the answers any more.
+        wanted: False once nobody wants the answers any more; some are missing then.
     """
     if not group.proven:
         answers, error = _one_by_one(runtime, parts, wanted)
@@ -84,6 +84,8 @@ def _one_by_one(
     answers: list[Outputs | TrunklineError] = []
     last = None
     for served, its in groupby(parts, key=lambda one: one.model):
+        if not wanted():
+            break
         batch = [(one.inputs, one.samples) for one in its]
         found, error = carry_out(runtime, served, batch, wanted)
         answers += found
