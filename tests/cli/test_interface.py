@@ -85,6 +85,7 @@ NUMBERS = {
         "--threads", "--batches", "--max-batch", "--memory", "--rounds", "--limit-s",
     ],
     "run": ["--margin", "--seed", "--memory", "--threads"],
+    "simulate": ["--rate", "--seconds", "--zipf", "--waits", "--seed", "--memory"],
 }  # fmt: skip
 """Every option that takes a number, by command."""
 
@@ -98,7 +99,9 @@ def words_of(command: str, option: str, value: str) -> list[str]:
         "plan": ["plan", "problem.json", "-m", "paper", "--json"],
         "profile": ["profile", "--rounds", "3", "--limit-s", "0", "--no-cold", "--json"],
         "run": ["run", "problem.json", "--no-upload", "--json"],
-    }[command]
+        "simulate": ["simulate", "poisson", "--problem", "problem.json", "--rate", "9",
+                     "--seconds", "1", "--json"],
+    }[command]  # fmt: skip
     if option in words:
         place = words.index(option)
         del words[place : place + 2]
@@ -129,7 +132,10 @@ def test_odd_numbers_are_used_or_refused(run: Run, command: str, option: str, va
             assert trunkline.plan(trunkline.load(document)).served <= 4
 
 
-@pytest.mark.parametrize("command", ["problem", "plan", "profile", "run", "check", "show", "demo"])
+@pytest.mark.parametrize(
+    "command",
+    ["problem", "plan", "profile", "run", "simulate", "check", "show", "demo"],
+)
 def test_every_number_is_tried(command: str) -> None:
     """The list above holds every option of these commands that is a number."""
     function = getattr(import_module(f"trunkline.cli.{command}"), command)
@@ -138,7 +144,7 @@ def test_every_number_is_tried(command: str) -> None:
         for name, kind in get_type_hints(function).items()
         if {int, float} & {kind, *get_args(kind)}
     }
-    texts = {"--memory", "--batches"}  # sizes and lists
+    texts = {"--memory", "--batches", "--rate", "--waits"}  # sizes and lists
     assert numbers == set(NUMBERS.get(command, ())) - texts
 
 
@@ -196,6 +202,9 @@ WRITERS = [
     ["run", "problem.json", "--outputs"],
     ["run", "problem.json", "--trace"],
     ["run", "problem.json", "--picture"],
+    ["simulate", "poisson", "--problem", "problem.json", "--rate", "1", "-o"],
+    ["simulate", "poisson", "--problem", "problem.json", "--rate", "1", "--csv"],
+    ["simulate", "poisson", "--problem", "problem.json", "--rate", "1", "--picture"],
 ]
 
 
@@ -227,6 +236,8 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(
         (["plan", "./problem.json", "-o"], "store/../problem.json"),
         (["problem", "-p", "p.json", "--burst", "1", "--deadline-s", "1", "-o"], "p.json"),
         (["run", "problem.json", "--trace"], "problem.json"),
+        (["simulate", "poisson", "--problem", "problem.json", "--rate=1", "-o"], "problem.json"),
+        (["simulate", "p.json", "--problem", "problem.json", "--csv"], "p.json"),
         (["run", "problem.json", "--plan", "p.json", "--trace"], "p.json"),
         (["run", "problem.json", "--inputs", "p.json", "--outputs"], "p.json"),
     ],
@@ -280,6 +291,16 @@ def test_a_deadline_by_share(run: Run) -> None:
     for given in ((), ("--deadline-s", "1", "--deadline-share", "1")):
         status, _, err = run(*words, *given)
         assert (status, "either --deadline-s" in err) == (2, True)
+
+
+def test_the_models_of_a_store_are_simulated(run: Run) -> None:
+    """With a profile, those that can run, or those named, at this machine's prices."""
+    words = ("simulate", "poisson", "-p", "p.json", "--rate", "20", "--seconds", "1", "--json")
+    status, out, err = run(*words)
+    assert (status, err.startswith("note: left out: model 'bare'")) == (0, True)
+    assert {row["received"] for row in json.loads(out)} == {json.loads(out)[0]["received"]}
+    status, out, err = run(*words, "--models", "one", "--policy", "edf", "--cache", "warm")
+    assert (status, err, len(json.loads(out))) == (0, "", 1)
 
 
 def test_a_wrong_file_for_a_profile_is_told_from_a_profile(run: Run) -> None:
@@ -339,6 +360,7 @@ LINES = [
     ["run", "late.json"],
     ["profile", "--rounds", "3", "--limit-s", "0", "--no-cold", "--batches", "1,2,3,4,5,6,7,8"],
     ["problem", "-p", "p.json", "--burst", "3", "--deadline-share", "0.5", "-o", "new.json"],
+    ["simulate", "bursts", "--problem", "problem.json", "--rate", "2000,9", "--seconds", "1"],
     ["--help"],
 ]
 

@@ -74,6 +74,9 @@ class FakeEngine:
     def models(self) -> list[ServedModel]:
         return [self.model(name) for name in sorted(self.functions)]
 
+    def stored(self, name: str) -> StoredModel:
+        return self.model(name).stored
+
     def model(self, name: str) -> ServedModel:
         if name not in self.functions:
             raise UnknownModelError(f"no model {name[:100]!r} is served")
@@ -101,7 +104,7 @@ class FakeEngine:
         return self.drained.wait(seconds)
 
     def close(self) -> None:
-        self.closed = True
+        self.closed, self.ready = True, False
 
 
 def double(inputs: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:

@@ -84,7 +84,7 @@ def running(
         thread.join(30)
         place.close()
     assert not thread.is_alive()
-    assert engine.closed
+    assert not engine.ready
 
 
 def question(data: Sequence[float] = (1.0, 2.5), **more: Any) -> dict[str, Any]:

@@ -73,6 +73,10 @@ class StillEngine:
         """The snapshot's."""
         return list(self.shown.models)
 
+    def stored(self, name: str) -> StoredModel:
+        """Its part that the store has."""
+        return self.model(name).stored
+
     def model(self, name: str) -> ServedModel:
         """One of the snapshot's."""
         for one in self.shown.models:

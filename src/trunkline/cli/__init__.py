@@ -31,6 +31,7 @@ from trunkline.cli import (
     run,
     serve,
     show,
+    simulate,
     trust,
     verify,
 )
@@ -42,6 +43,7 @@ KEPT = {
     "gc": "what was removed was needed by no model",
     "profile": "nothing was saved",
     "run": "nothing was written",
+    "simulate": "nothing was written",
     "verify": "nothing was changed",
     "demo": "what is in its folder so far is used by the next `trunkline demo`; or delete it",
 }
@@ -85,6 +87,7 @@ app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
 app.command("serve")(serve.serve)
+app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)
 app.command("reproduce")(reproduce.reproduce)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from pathlib import Path
@@ -148,6 +149,9 @@ def serve(
             limits=limits,
             observer=operations,
         )
+
+        gc.collect()
+        gc.freeze()  # or looking through all of PyTorch's objects would take 0.1 s now and then
 
         def listening(url: str) -> None:
             _say(engine, url)

@@ -88,7 +88,7 @@ class _Run:
 
     def receive(self, key: int, arrival: Arrival) -> None:
         """A request comes, now."""
-        one = Waiting(arrival.deadline_s, arrival.arrival_s, key, arrival.model)
+        one = Waiting(arrival.deadline_s, arrival.arrival_s, key, arrival.model, arrival.tasks)
         if self._scheduler.receive(one, self._now_s):
             self._begin()
         else:

@@ -7,7 +7,7 @@ randomness, one generator each: when requests come, whom they ask, how long they
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -29,11 +29,19 @@ BURST_LENGTH = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request: when it comes, for which model, and by when it must be answered."""
+    """One request.
+
+    Attributes:
+        arrival_s: when it comes.
+        model: position of its model.
+        deadline_s: by when it must be answered; a time, not a span.
+        tasks: how many samples it brings.
+    """
 
     arrival_s: float
     model: int
     deadline_s: float
+    tasks: int = 1
 
 
 def draw_trace(
@@ -71,12 +79,34 @@ def draw_trace(
         at = _bursts(times, requests_per_s, seconds)
     else:
         at = np.sort(times.uniform(0.0, seconds, times.poisson(requests_per_s * seconds)))
-    popularity = np.arange(1.0, len(reference_s) + 1.0) ** -zipf
-    order = asked.permutation(len(reference_s))
-    models = order[asked.choice(len(reference_s), len(at), p=popularity / popularity.sum())]
+    models = draw_models(asked, len(at), len(reference_s), zipf)
     spans = patience.uniform(*waits, len(at)) * np.asarray(reference_s)[models]
     return tuple(
         Arrival(float(t), int(m), float(t + s)) for t, m, s in zip(at, models, spans, strict=True)
+    )
+
+
+def draw_models(
+    rng: np.random.Generator, requests: int, models: int, zipf: float
+) -> NDArray[np.int64]:
+    """Whom requests ask: the model of rank r (drawn) r^-zipf times as often as the first."""
+    popularity = np.arange(1.0, models + 1.0) ** -zipf
+    order = rng.permutation(models)
+    return order[rng.choice(models, requests, p=popularity / popularity.sum())]
+
+
+def at_rate(trace: Sequence[Arrival], requests_per_s: float) -> tuple[Arrival, ...]:
+    """A trace with so many requests a second on average, from the first to the last; the time that
+    each can wait stays as it is. (One moment has no rate, and stays.)"""
+    times = [one.arrival_s for one in trace]
+    span_s = max(times, default=0.0) - min(times, default=0.0)
+    if span_s <= 0 or requests_per_s <= 0:
+        return tuple(trace)
+    begin_s, factor = min(times), (len(trace) - 1) / span_s / requests_per_s
+    return tuple(
+        replace(one, arrival_s=at_s, deadline_s=at_s + (one.deadline_s - one.arrival_s))
+        for one in trace
+        for at_s in [(one.arrival_s - begin_s) * factor]
     )
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -110,16 +110,30 @@ class Costs:
         """Bytes of each piece for the models that hold it: shape (models, pieces)."""
         return self.holds * self.sizes
 
+    @cached_property
+    def fits(self) -> list[bool]:
+        """Whether each model fits into the memory at all."""
+        room = math.inf if self.memory_bytes is None else self.memory_bytes * (1 + TIME_TOLERANCE)
+        return [size <= room for size in self.library.model_bytes]
+
     def load_seconds(self, resident: Bits) -> list[float]:
-        """V of what each model lacks."""
-        lacking = self.weights @ ~resident
+        """V of what each model lacks; infinite for one that does not fit into the memory."""
+        lacking = (self.weights @ ~resident).tolist()
         fixed, per_byte = self.loading.overhead_s, self.loading.seconds_per_byte
-        return [fixed + one * per_byte if one > 0 else 0.0 for one in lacking.tolist()]
+        return [
+            (fixed + one * per_byte if one > 0 else 0.0) if fits else math.inf
+            for one, fits in zip(lacking, self.fits, strict=True)
+        ]
+
+    def where(self, resident: Collection[str]) -> Bits:
+        """Which pieces are wholly among these blocks."""
+        there = set(resident)
+        return np.array([there.issuperset(ids) for ids in self.blocks], dtype=bool)
 
     def priced(self, loading: Link, models: tuple[LoadingModel, ...]) -> Costs:
         """The same models and memory at other prices, without deriving the sharing again."""
         fresh = replace(self, loading=loading, models=models)
-        derived = ("blocks", "sizes", "holds", "weights")
+        derived = ("blocks", "sizes", "holds", "weights", "fits")
         vars(fresh).update({name: getattr(self, name) for name in derived})
         return fresh
 
@@ -168,6 +182,7 @@ class View:
         load_from_s: when its load could begin, before or after `now_s`; None for `now_s`.
         arriving: which pieces are on their way; None for none.
         arrive_s: when they will be there.
+        whole_load_s: `Costs.load_seconds` of what is resident, if the caller has it.
     """
 
     costs: Costs
@@ -179,11 +194,15 @@ class View:
     load_from_s: float | None = None
     arriving: Bits | None = None
     arrive_s: float = 0.0
+    whole_load_s: Sequence[float] | None = None
 
     @cached_property
     def load_s(self) -> list[float]:
         """How long after `now_s` each model's blocks would be there."""
-        loads = self.costs.load_seconds(self.resident)
+        if self.whole_load_s is None:
+            loads = self.costs.load_seconds(self.resident)
+        else:
+            loads = list(self.whole_load_s)
         if self.load_from_s is not None:
             later = self.load_from_s - self.now_s
             loads = [max(0.0, one + later) if one > 0 else 0.0 for one in loads]
@@ -200,31 +219,33 @@ class View:
 
         With d its earliest deadline, a batch has as many as end by d: one pass a deadline.
         """
-        costs = self.costs.models[model]
-        begin = self.now_s + self.load_s[model] + costs.seconds_per_batch
         line = self.queue.by_model[model]
+        left = sum(one.tasks for one in line)
         best: list[Waiting] = []
         most = 0
         for place, first in enumerate(line):
-            room = costs.max_batch
-            if costs.seconds_per_task > 0:
-                room = min(room, _whole((first.deadline_s - begin) / costs.seconds_per_task))
-            elif begin > first.deadline_s:
-                room = 0
-            if room <= most:
-                continue
-            chosen, tasks = [], 0
-            for one in line[place:]:
-                if tasks + one.tasks <= room:
-                    chosen.append(one)
-                    tasks += one.tasks
-                    if tasks == room:
-                        break
-            if tasks > most:
-                best, most = chosen, tasks
-                if most == costs.max_batch:
-                    break
+            if left <= most or most == self.costs.models[model].max_batch:
+                break
+            room = self._room(model, first.deadline_s)
+            if room > most:
+                chosen, tasks = _fill(line[place:], room)
+                if tasks > most:
+                    best, most = chosen, tasks
+            left -= first.tasks
         return tuple(best)
+
+    def _room(self, model: int, deadline_s: float) -> int:
+        """The most samples of a batch that begins now and ends by a deadline."""
+        costs = self.costs.models[model]
+        begin_s = self.now_s + self.load_s[model]
+        if costs.seconds_per_task <= 0:
+            return costs.max_batch if begin_s + costs.seconds_per_batch <= deadline_s else 0
+        rest_s = deadline_s - (begin_s + costs.seconds_per_batch)
+        room = min(costs.max_batch, _whole(rest_s / costs.seconds_per_task))
+        # rounding must not leave out what `finish_s` finds in time: it would wait for ever
+        if room < costs.max_batch:
+            room += begin_s + self.costs.compute_seconds(model, room + 1) <= deadline_s
+        return room
 
     def finish_s(self, model: int, batch: Sequence[Waiting]) -> float:
         """When a batch that begins now ends."""
@@ -358,6 +379,18 @@ def evictions(view: View, model: int, keep: Bits | None = None) -> Bits | None:
 def _whole(tasks: float) -> int:
     """How many whole tasks: rounded down, but for what float rounding takes."""
     return math.floor(tasks * (1 + TIME_TOLERANCE)) if 0 <= tasks < math.inf else 0
+
+
+def _fill(line: Sequence[Waiting], room: int) -> tuple[list[Waiting], int]:
+    """The first requests that fit into so many samples together, and how many samples those are."""
+    chosen, tasks = [], 0
+    for one in line:
+        if tasks + one.tasks <= room:
+            chosen.append(one)
+            tasks += one.tasks
+            if tasks == room:
+                break
+    return chosen, tasks
 
 
 def _batches(view: View) -> list[tuple[int, tuple[Waiting, ...], float]]:

@@ -10,6 +10,10 @@ While a batch computes, the next batch is chosen as of the time when it will end
 lacks is loaded meanwhile, if it fits beside the model that computes. When the device is free, the
 choice is made anew among all that waits then: what was loaded ahead is cheap now, so it is mostly
 taken, but not always.
+
+Loading ahead has to spare the computing model's blocks, and so may drop others that requests wait
+for and that would otherwise stay. It is done only where it saves more time than loading those again
+would take.
 """
 
 from __future__ import annotations
@@ -98,6 +102,7 @@ class Scheduler:
         self.last_use_s: Floats = np.zeros(len(costs.sizes))
         self.loading: Load | None = None
         self.computing: Batch | None = None
+        self._priced: tuple[Costs, Bits, list[float]] | None = None
 
     # ---- requests ----
 
@@ -121,13 +126,34 @@ class Scheduler:
 
     def earliest_s(self, one: Waiting, now_s: float) -> float:
         """When a request would be answered if it were next, alone."""
-        return self._view(now_s).finish_s(one.model, (one,))
+        free_s, link_s = self._free(now_s)
+        load_s, ready_s = self.load_s[one.model], now_s
+        if load_s > 0:
+            ready_s = link_s + load_s
+        elif self.loading and (self.costs.holds[one.model] & self.loading.bring).any():
+            ready_s = link_s
+        return max(free_s, ready_s) + self.costs.compute_seconds(one.model, one.tasks)
 
     # ---- the link ----
 
+    @property
+    def load_s(self) -> list[float]:
+        """How long each model would load as things are; kept until something moves."""
+        if self._priced is None or not (
+            self._priced[0] is self.costs and self._priced[1] is self.resident
+        ):
+            self._priced = self.costs, self.resident, self.costs.load_seconds(self.resident)
+        return self._priced[2]
+
+    @property
+    def wants_load(self) -> bool:
+        """Whether a model that requests wait for lacks something."""
+        lines = zip(self.queue.by_model, self.load_s, strict=True)
+        return any(line and load_s > 0 for line, load_s in lines)
+
     def next_load(self, now_s: float) -> Load | None:
         """What to load now, if anything; `loading` until `loaded` is called."""
-        if self.loading is not None or not len(self.queue):
+        if self.loading is not None or not self.wants_load:
             return None
         if self.computing is not None and not self.ahead:
             return None
@@ -138,12 +164,14 @@ class Scheduler:
         bring: Bits = self.costs.holds[choice.model] & ~self.resident
         if not bring.any():
             return None
-        keep = None if self.computing is None else self._held(self.computing)
-        evict = evictions(view, choice.model, keep)
-        if evict is None:
-            return None
         amount = float(self.costs.sizes @ bring)
         seconds = self.costs.loading.seconds(amount)
+        if self.computing is None:
+            evict = evictions(view, choice.model)
+        else:
+            evict = self._evictions_ahead(view, choice.model, min(seconds, view.now_s - now_s))
+        if evict is None:
+            return None
         self.loading = Load(choice.model, evict, bring, amount, seconds, now_s + seconds)
         self.resident = (self.resident & ~evict) | bring
         return self.loading
@@ -207,7 +235,8 @@ class Scheduler:
         have been removed, and nothing may be loading or computing.
 
         Args:
-            resident: ids of the blocks in memory.
+            resident: ids of the blocks in memory. Those that are in no whole piece of the new
+                costs are not counted from now on (`resident` says what is): the caller drops them.
         """
         assert self.loading is None
         assert self.computing is None
@@ -224,8 +253,7 @@ class Scheduler:
         for one in waiting:
             self.queue.add(one)
         self.asked = np.array(asked)
-        there = set(resident)
-        self.resident = np.array([there.issuperset(ids) for ids in costs.blocks], dtype=bool)
+        self.resident = costs.where(resident)
         self.last_use_s = np.zeros(len(costs.sizes))
 
     def reprice(self, costs: Costs) -> None:
@@ -236,10 +264,7 @@ class Scheduler:
 
     def _view(self, now_s: float) -> View:
         """As of the time when the device will be free."""
-        free_s = now_s if self.computing is None else max(now_s, self.computing.end_s)
-        link_s = now_s if self.loading is None else max(now_s, self.loading.end_s)
-        if self.computing is not None and not self.ahead:
-            link_s = max(link_s, free_s)
+        free_s, link_s = self._free(now_s)
         return View(
             self.costs,
             free_s,
@@ -250,9 +275,33 @@ class Scheduler:
             link_s,
             None if self.loading is None else self.loading.bring,
             link_s,
+            self.load_s,
         )
 
     def _held(self, batch: Batch) -> Bits:
         """The pieces that a batch needs."""
         held: Bits = np.any(self.costs.holds[batch.models], axis=0)
         return held
+
+    def _evictions_ahead(self, view: View, model: int, saved_s: float) -> Bits | None:
+        """What leaves for a load beside the computing batch, which saves so many seconds; None
+        where it does not fit, or loading again what requests wait for would take longer."""
+        assert self.computing is not None
+        evict = evictions(view, model, self._held(self.computing))
+        if evict is None or not evict.any():
+            return evict
+        later = evictions(view, model)
+        asked = [place for place, line in enumerate(self.queue.by_model) if line]
+        missed = evict & self.costs.holds[asked].any(axis=0)
+        if later is not None:
+            missed &= ~later
+        again_s = self.costs.loading.seconds_per_byte * float(self.costs.sizes @ missed)
+        return evict if again_s <= saved_s else None
+
+    def _free(self, now_s: float) -> tuple[float, float]:
+        """When the device and the link will be free."""
+        free_s = now_s if self.computing is None else max(now_s, self.computing.end_s)
+        link_s = now_s if self.loading is None else max(now_s, self.loading.end_s)
+        if self.computing is not None and not self.ahead:
+            link_s = max(link_s, free_s)
+        return free_s, link_s

@@ -44,7 +44,8 @@ class Computing:
                     if self._state.closed or self.thread is not threading.current_thread():
                         return
                     self._state.may_compute.wait()
-                self._state.may_load.notify_all()
+                if self._state.scheduler.wants_load:
+                    self._state.may_load.notify_all()
             try:
                 if run.requests:
                     self._carry_out(run)

@@ -27,6 +27,7 @@ from trunkline.server.loading import Loading
 from trunkline.server.state import Request, State
 from trunkline.server.watching import MOST_STUCK, Watching
 from trunkline.server.work import Answer, Limits, Observer, ServedModel, Snapshot
+from trunkline.store import StoredModel
 
 
 class LocalEngine:
@@ -67,8 +68,7 @@ class LocalEngine:
     ) -> Future[Answer]:
         """Put a request into the queue; see `Engine.submit`."""
         now = time.monotonic()
-        with self._state.lock:
-            signature = self._state.served(model).signature
+        signature = self._state.served(model).signature
         if signature is not None:
             signature.check(inputs)
         samples, shape = samples_of(inputs), shape_of(inputs)
@@ -126,7 +126,8 @@ class LocalEngine:
         served.waiting += 1
         request.future.add_done_callback(lambda future: self._if_cancelled(future, request))
         self._state.may_compute.notify_all()
-        self._state.may_load.notify_all()
+        if self._state.scheduler.wants_load:
+            self._state.may_load.notify_all()
         return request.future
 
     def _if_cancelled(self, future: Future[Answer], request: Request) -> None:
@@ -153,6 +154,10 @@ class LocalEngine:
         """One of them (UnknownModelError)."""
         with self._state.lock:
             return self._state.served(name).describe(self._state.runtime.resident)
+
+    def stored(self, name: str) -> StoredModel:
+        """The model behind a name (UnknownModelError)."""
+        return self._state.served(name).stored
 
     def load(self, name: str) -> None:
         """Serve a model of the store; see `Engine.load`."""

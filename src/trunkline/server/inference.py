@@ -19,7 +19,8 @@ from trunkline.server.protocol import HEADER_LENGTH, InferRequest
 from trunkline.server.replies import Reply
 from trunkline.server.tensors import Tensor
 from trunkline.server.waiting import answer_of
-from trunkline.server.work import Engine, Limits, ServedModel
+from trunkline.server.work import Engine, Limits
+from trunkline.store import StoredModel
 
 _LENGTH: Final = HEADER_LENGTH.lower().encode()
 _TIMEOUT: Final = TIMEOUT_HEADER.lower().encode()
@@ -61,13 +62,13 @@ class Inference:
             TrunklineError: as `replies.of_error` explains.
             ClientGone: the client hung up.
         """
-        served = self._engine.model(model)  # an unknown one is refused without its body
+        stored = self._engine.stored(model)  # an unknown one is refused without its body
         async with self._intake.body(headers, receive) as body:
             request = await self._parse(body, headers)
             timeout = timeout_s(
                 request.parameters, header_lines.text(headers, _TIMEOUT), self._limits
             )
-            processor = await self._processor(served, request)
+            processor = await self._processor(stored, request)
             inputs = await self._encode(processor, request)
             deadline_s = arrival_s + timeout
             future = self._engine.submit(model, inputs, deadline_s)
@@ -82,12 +83,12 @@ class Inference:
         async with self._reading:
             return await asyncio.to_thread(protocol.parse, body, length, most)
 
-    async def _processor(self, served: ServedModel, request: InferRequest) -> Processor | None:
+    async def _processor(self, stored: StoredModel, request: InferRequest) -> Processor | None:
         """What stands between this request and its model, if anything does."""
         kinds = {one.datatype for one in request.inputs}
-        if not served.stored.files or kinds.isdisjoint(_PREPROCESSED):
+        if not stored.files or kinds.isdisjoint(_PREPROCESSED):
             return None
-        found = await asyncio.to_thread(self._processors, served.stored)
+        found = await asyncio.to_thread(self._processors, stored)
         names = frozenset(one.name for one in request.inputs)
         return found if found is not None and found.takes(names) else None
 

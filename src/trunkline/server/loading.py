@@ -74,6 +74,5 @@ class Loading:
         log.warning("model %r cannot be served: %s", name, error)
         there = self._state.runtime.resident
         costs = self._state.scheduler.costs
-        for piece, digests in enumerate(costs.blocks):
-            self._state.scheduler.resident[piece] = there.issuperset(digests)
+        self._state.scheduler.resident = costs.where(there)
         return self._state.withdraw(served)

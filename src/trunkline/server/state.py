@@ -124,9 +124,7 @@ class State:
         self.may_load = threading.Condition(self.lock)
         self.quiet = threading.Condition(self.lock)
         self.mixing = Mixing(runtime)
-        self.mixing.adopt(self.models)
         self.scheduler = Scheduler(self.costs(), policy)
-        self.scheduler.adopt(self.scheduler.costs, runtime.resident)
         self.requests: dict[int, Request] = {}
         self.loads: dict[str, Loaded] = {}
         self.run: Run | None = None
@@ -134,6 +132,7 @@ class State:
         self.paused = 0
         self.draining = self.closed = False
         self.decision_s = 0.0
+        self.adopt()
 
     def free_in(self, now: float) -> float:
         """When the device is free, as a hint for another try."""
@@ -181,7 +180,10 @@ class State:
     def adopt(self) -> None:
         """Let the scheduler know which models there are."""
         self.mixing.adopt(self.models)
-        self.scheduler.adopt(self.costs(), self.runtime.resident)
+        resident = self.runtime.resident
+        self.scheduler.adopt(self.costs(), resident)
+        counted = set(self.digests(self.scheduler.resident))
+        self.runtime.evict(resident - counted)  # or nobody would count it
         for one in self.scheduler.queue:
             if one.key in self.requests:
                 self.requests[one.key].waiting = one

@@ -6,12 +6,16 @@ import asyncio
 import time
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from typing import Final
 
 from starlette.types import Receive
 
 from trunkline.errors import Reason, RefusedError
 from trunkline.server.bodies import ClientGone
 from trunkline.server.work import Answer
+
+SOON_S: Final = 0.01
+"""Answers that come sooner are not worth a look at whether the client is still there."""
 
 
 async def answer_of(future: Future[Answer], deadline_s: float, receive: Receive) -> Answer:
@@ -71,11 +75,19 @@ async def _first(future: Future[Answer], deadline_s: float, receive: Receive) ->
             pass
         end(True)
 
+    watchers: list[asyncio.Task[None]] = []
+    left_s = deadline_s - time.monotonic()
     future.add_done_callback(answered)
-    timer = loop.call_later(max(0.0, deadline_s - time.monotonic()), end, False)
-    watcher = loop.create_task(watch())
+    timers: list[asyncio.TimerHandle] = [
+        loop.call_later(max(0.0, left_s), end, False),
+        loop.call_later(
+            min(SOON_S, left_s / 2), lambda: watchers.append(loop.create_task(watch()))
+        ),
+    ]
     try:
         return await ended
     finally:
-        timer.cancel()
-        watcher.cancel()
+        for timer in timers:
+            timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()

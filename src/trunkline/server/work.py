@@ -176,6 +176,9 @@ class Engine(Protocol):
     def model(self, name: str) -> ServedModel:
         """One of them (UnknownModelError)."""
 
+    def stored(self, name: str) -> StoredModel:
+        """The model behind a name (UnknownModelError); cheap enough for every request."""
+
     def load(self, name: str) -> None:
         """Serve a model of the store: one that was imported or changed since the start, or was
         unloaded, or became unavailable. Requests of its older version that wait are answered by
