@@ -25,7 +25,6 @@ import numpy as np
 
 from trunkline.loading.online import (
     Bits,
-    Choice,
     Costs,
     Floats,
     Policy,
@@ -60,9 +59,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch to compute now; all blocks of its model are there.
+    """A batch to compute now; all blocks of its models are there.
 
     Attributes:
+        model: chosen by the policy; others may have joined (`Scheduler.join`).
         seconds: how long it should take.
         end_s: when it should be done.
     """
@@ -76,6 +76,11 @@ class Batch:
     def tasks(self) -> int:
         """Its samples."""
         return sum(one.tasks for one in self.requests)
+
+    @property
+    def models(self) -> list[int]:
+        """All models that have requests in it."""
+        return sorted({self.model, *(one.model for one in self.requests)})
 
 
 class Scheduler:
@@ -188,7 +193,7 @@ class Scheduler:
             return None
         view = self._view(now_s)
         choice = self.policy(view)
-        if choice is None or not self._is_there(choice):
+        if choice is None or not self.is_there(choice.model):
             return None
         finish_s = view.finish_s(choice.model, choice.batch)
         self.queue.remove(choice.batch)
@@ -196,10 +201,31 @@ class Scheduler:
         self.last_use_s[self.costs.holds[choice.model]] = now_s
         return self.computing
 
+    def join(self, requests: Iterable[Waiting], now_s: float, seconds: float) -> Batch:
+        """Let requests for other models, which are there, compute with the batch of `next_batch`.
+
+        Args:
+            seconds: how long all of it should take.
+        """
+        assert self.computing is not None
+        joining = tuple(requests)
+        self.queue.remove(joining)
+        together = (*self.computing.requests, *joining)
+        self.computing = Batch(self.computing.model, together, seconds, now_s + seconds)
+        self.last_use_s[self._held(self.computing)] = now_s
+        return self.computing
+
+    def is_there(self, model: int) -> bool:
+        """Whether all blocks of a model are there, and none is still on its way."""
+        needs = self.costs.holds[model]
+        if self.loading is not None and (needs & self.loading.bring).any():
+            return False
+        return not (needs & ~self.resident).any()
+
     def computed(self, now_s: float) -> None:
         """The batch ended."""
         assert self.computing is not None
-        self.last_use_s[self.costs.holds[self.computing.model]] = now_s
+        self.last_use_s[self._held(self.computing)] = now_s
         self.computing = None
 
     # ---- changes ----
@@ -252,11 +278,16 @@ class Scheduler:
             self.load_s,
         )
 
+    def _held(self, batch: Batch) -> Bits:
+        """The pieces that a batch needs."""
+        held: Bits = np.any(self.costs.holds[batch.models], axis=0)
+        return held
+
     def _evictions_ahead(self, view: View, model: int, saved_s: float) -> Bits | None:
         """What leaves for a load beside the computing batch, which saves so many seconds; None
         where it does not fit, or loading again what requests wait for would take longer."""
         assert self.computing is not None
-        evict = evictions(view, model, self.costs.holds[self.computing.model])
+        evict = evictions(view, model, self._held(self.computing))
         if evict is None or not evict.any():
             return evict
         later = evictions(view, model)
@@ -274,9 +305,3 @@ class Scheduler:
         if self.computing is not None and not self.ahead:
             link_s = max(link_s, free_s)
         return free_s, link_s
-
-    def _is_there(self, choice: Choice) -> bool:
-        needs = self.costs.holds[choice.model]
-        if self.loading is not None and (needs & self.loading.bring).any():
-            return False
-        return not (needs & ~self.resident).any()

@@ -3,12 +3,11 @@
 PEFT computes a mixed batch with the base's layers once for all samples and each adapter's matrices
 for its own samples (`adapter_names`). A module is built with several *seats*, adapters without
 weights; whose adapter sits where changes by pointing the seat's places at resident tensors.
-
-Experimental: nothing in the runtime or the server calls this yet.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -16,31 +15,29 @@ from copy import deepcopy
 from typing import Any, Final
 
 import torch
-from torch import nn
 
 from trunkline.errors import ArchitectureError, InputError
-from trunkline.runtime.runtime import Runtime
-from trunkline.runtime.skeleton import Skeleton
-from trunkline.runtime.slots import Slot, fill_unstored, find_slots, vacate
+from trunkline.runtime.known import Known
+from trunkline.runtime.resident import Residents
+from trunkline.runtime.skeleton import Binding, Holding
+from trunkline.runtime.slots import fill_unstored, find_slots, vacate
 from trunkline.store import Architecture
 from trunkline.store.adapted import ADAPTER, adapted_maker
 from trunkline.store.building import build_with
 
-_SEAT: Final = re.compile(r"(?<=\.)(lora_\w+|modules_to_save)\.seat(\d+)(?=\.|$)")
+SEATS: Final = 8
+"""The most adapters in one batch."""
+
+_OWN: Final = re.compile(r"\.(lora_\w+|modules_to_save)\.(seat(\d+)|default)(?=\.|$)")
+
+Feeds = Mapping[str, tuple[str, str]]
+"""Place in a module with one adapter -> digest and name of the tensor that fills it."""
 
 
-class MixedAdapters:
-    """Adapters of one architecture (one base, equal settings), several of them in one batch.
-
-    What a batch must meet: all its models have this architecture; not more of them than seats, and
-    all resident at once within the runtime's budget; modules saved whole are single layers (PEFT
-    mixes linear, embedding and convolution layers, and no larger module).
-
-    The caller sees to it that nothing is evicted while a batch computes. Tensors returned are not
-    copied, so they must not be views of weights.
+class Seats(Holding):
+    """One module of an architecture with room for several adapters of one base.
 
     Args:
-        runtime: where the blocks are.
         architecture: of kind `peft`.
         seats: the most adapters in one batch.
 
@@ -48,54 +45,64 @@ class MixedAdapters:
         ArchitectureError: another kind of architecture, or one that cannot be built.
     """
 
-    def __init__(self, runtime: Runtime, architecture: Architecture, seats: int = 8) -> None:
+    def __init__(
+        self, architecture: Architecture, device: torch.device, seats: int = SEATS
+    ) -> None:
         if architecture.kind != "peft":
             raise ArchitectureError(f"{architecture.label} has no adapter, so none can be mixed")
         if seats < 1:
             raise InputError(f"{seats} seats: at least one is needed")
         self.architecture = architecture
         self.seats = seats
-        self._runtime = runtime
-        self._alone = Skeleton(architecture, runtime.device)  # tells what feeds what
         self.module = _seated(architecture, seats)
         slots = tuple(find_slots(self.module))
-        fill_unstored(self.module, slots, architecture, runtime.device)
-        self._slots = [(_seat_of(slot), _place(slot), slot) for slot in vacate(slots)]
+        fill_unstored(self.module, slots, architecture, device)
+        super().__init__(vacate(slots))
+        self._places: dict[int | None, list[tuple[int, str]]] = {None: []}  # by whose they are
+        for position, slot in enumerate(self.slots):
+            whose, place = _place(slot.name)
+            self._places.setdefault(whose, []).append((position, place))
         self._sitting: OrderedDict[str, int] = OrderedDict()  # by last use
-        self._feeds: dict[str, Mapping[str, str]] = {}
-        self._held: dict[int, torch.Tensor] = {}
         self.module.eval()
         self.module.requires_grad_(False)
+        self._hooks = {key for one in self.module.modules() for key in one._forward_pre_hooks}
 
-    def infer(self, names: Sequence[str], batch: Mapping[str, torch.Tensor]) -> Any:
-        """Run a batch whose sample i is for the model `names[i]`, after loading what is missing.
+    def place(self, models: Sequence[Known], residents: Residents) -> dict[str, str]:
+        """Point the base's places, and a seat for each model, at resident tensors.
+
+        Args:
+            models: different ones of this architecture and of one base (`base_of`), all resident.
+
+        Returns:
+            What PEFT calls each model's adapter.
 
         Raises:
-            InputError: more models than seats, or one of another architecture.
-            MemoryBudgetError, StoreError: as in `Runtime.switch`.
+            InputError: more models than seats, or none.
         """
-        distinct = list(dict.fromkeys(names))
-        if not 0 < len(distinct) <= self.seats:
-            raise InputError(f"{len(distinct)} adapters in one batch; there are {self.seats} seats")
-        for name in distinct:
-            self._check(name)
-        for name in distinct:
-            self._runtime.switch(name, keep=distinct)
-        self._take_seats(distinct)
-        self._point(distinct)
-        chosen = [_name(self._sitting[name]) for name in names]
-        here = {key: value.to(self._runtime.device) for key, value in batch.items()}
-        with torch.inference_mode():
-            return self.module(**here, adapter_names=chosen)
+        if not 0 < len(models) <= self.seats:
+            raise InputError(f"{len(models)} adapters in one batch; there are {self.seats} seats")
+        self._take_seats([one.model.name for one in models])
+        for at, one in enumerate(models):
+            feeds, seat = feeds_of(one), self._sitting[one.model.name]
+            places = self._places[seat] + (self._places[None] if at == 0 else [])
+            pointed = tuple((position, *feeds[place]) for position, place in places)
+            self.assign(Binding(pointed), residents)
+        return {one.model.name: _name(self._sitting[one.model.name]) for one in models}
 
-    def _check(self, name: str) -> None:
-        if name not in self._feeds:
-            model = self._runtime.stored(name)
-            if model.architecture is None or model.architecture.key != self.architecture.key:
-                raise InputError(f"model {name!r} is not {self.architecture.label}: not mixed")
-            binding = self._alone.bind(model)
-            places = [slot.name for slot in self._alone.slots]
-            self._feeds[name] = {places[at]: tensor for at, _, tensor in binding.feeds}
+    def __call__(self, *args: Any, **inputs: Any) -> Any:
+        """The forward of the module; `adapter_names` says whose each sample is."""
+        try:
+            return self.module(*args, **inputs)
+        except BaseException:
+            self._unhook()
+            raise
+
+    def _unhook(self) -> None:
+        """Take off the hooks that PEFT leaves behind where a forward raises."""
+        for one in self.module.modules():
+            for key in one._forward_pre_hooks.keys() - self._hooks:
+                one._forward_pre_hooks.pop(key, None)
+                one._forward_pre_hooks_with_kwargs.pop(key, None)
 
     def _take_seats(self, names: Sequence[str]) -> None:
         """A seat for each, those kept that sit already; who was used longest ago gives way."""
@@ -108,22 +115,20 @@ class MixedAdapters:
                 seat = min(free) if free else self._sitting.popitem(last=False)[1]
                 self._sitting[name] = seat
 
-    def _point(self, names: Sequence[str]) -> None:
-        """Point all places of the base and of these models' seats at resident tensors."""
-        tensors = {self._sitting[name]: self._runtime.tensors(name) for name in names}
-        feeds = {self._sitting[name]: self._feeds[name] for name in names}
-        anyone = self._sitting[names[0]]
-        for at, (seat, place, slot) in enumerate(self._slots):
-            whose = anyone if seat is None else seat
-            if whose not in tensors:
-                continue
-            tensor = tensors[whose][feeds[whose][place]]
-            if self._held.get(at) is not tensor:
-                slot.hold(nn.Parameter(tensor, False) if slot.is_parameter else tensor)
-                self._held[at] = tensor
+
+def feeds_of(known: Known) -> Feeds:
+    """What fills the places of a model with one adapter."""
+    slots = known.skeleton.slots
+    return {slots[at].name: (digest, name) for at, digest, name in known.binding.feeds}
 
 
-def _seated(architecture: Architecture, seats: int) -> nn.Module:
+def base_of(known: Known) -> str:
+    """A digest of what fills the base's places: equal where the base has the same weights."""
+    feeds = sorted(one for one in feeds_of(known).items() if not _OWN.search(one[0]))
+    return hashlib.sha256(repr(feeds).encode()).hexdigest()
+
+
+def _seated(architecture: Architecture, seats: int) -> torch.nn.Module:
     make = adapted_maker(architecture)
 
     def build() -> Any:
@@ -139,13 +144,9 @@ def _name(seat: int) -> str:
     return f"seat{seat}" if seat else ADAPTER
 
 
-def _seat_of(slot: Slot) -> int | None:
-    """Whose place it is: a seat's, or None for the base's."""
-    if match := _SEAT.search(slot.name):
-        return int(match[2])
-    return 0 if re.search(rf"\.(lora_\w+|modules_to_save)\.{ADAPTER}(\.|$)", slot.name) else None
-
-
-def _place(slot: Slot) -> str:
-    """The name of the place in a module with one adapter."""
-    return _SEAT.sub(rf"\1.{ADAPTER}", slot.name)
+def _place(name: str) -> tuple[int | None, str]:
+    """Whose place it is, a seat's or (None) the base's, and its name in a module with one."""
+    match = _OWN.search(name)
+    if match is None:
+        return None, name
+    return int(match[3] or 0), _OWN.sub(rf".\1.{ADAPTER}", name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock
@@ -14,9 +14,10 @@ import torch
 
 from trunkline.errors import ArchitectureError, InputError
 from trunkline.runtime.device import open_memory
+from trunkline.runtime.known import Known
 from trunkline.runtime.outputs import copied
 from trunkline.runtime.resident import Residents, next_uses, own, owner_of
-from trunkline.runtime.skeleton import Binding, Skeleton
+from trunkline.runtime.skeleton import Skeleton
 from trunkline.store import Store, StoredBlock, StoredModel
 from trunkline.store.trust import factory_names, require_trust
 
@@ -42,16 +43,6 @@ class Switch:
     bytes_resident: int
     tensors_assigned: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A model that was looked up once: its blocks by digest, its skeleton, and what feeds what."""
-
-    model: StoredModel
-    blocks: Mapping[str, StoredBlock]
-    skeleton: Skeleton
-    binding: Binding
 
 
 class Runtime:
@@ -89,13 +80,13 @@ class Runtime:
         self._trust = factory_names(trust)
         self._memory = open_memory(device, threads)
         self._residents = Residents(store, self._memory, memory_bytes)
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Known] = {}
         self._skeletons: dict[str, Skeleton] = {}
         self._current: str | None = None
         self._turn = RLock()  # one forward at a time; taken before `_link`
         self._link = RLock()  # one load at a time; taken before `_lock`
         self._lock = RLock()  # what is where in memory
-        self._computing: list[_Known] = []  # what forwards use now: two only if one is stuck
+        self._computing: list[Known] = []  # what forwards use now: two only if one is stuck
 
     @property
     def device(self) -> torch.device:
@@ -293,16 +284,7 @@ class Runtime:
                 them, so the blocks changed are not resident any more.
         """
         with self._turn, self._forward(name) as (module, known):
-            before = self._residents.version(known.blocks)
-            with torch.inference_mode():
-                if isinstance(batch, Mapping):
-                    result = module(**{key: self._here(value) for key, value in batch.items()})
-                else:
-                    result = module(self._here(batch))
-                result = copied(result, self._memory.shares)
-            if self._residents.version(known.blocks) != before:
-                self._refuse_writes(known)
-            return result
+            return self._call(module, [known], batch)
 
     def synchronize(self) -> None:
         """Wait until the device has done everything that was started."""
@@ -337,7 +319,7 @@ class Runtime:
         return {digest for known in list(self._computing) for digest in known.blocks}
 
     @contextmanager
-    def _forward(self, name: str) -> Iterator[tuple[torch.nn.Module, _Known]]:
+    def _forward(self, name: str) -> Iterator[tuple[torch.nn.Module, Known]]:
         """The module of a resident model, whose blocks stay until the end."""
         with self._lock:
             module, known = self.module(name), self._known[name]
@@ -346,6 +328,26 @@ class Runtime:
             yield module, known
         finally:  # not under the lock: a prefetch may hold it for long
             self._computing.remove(known)
+
+    def _call(
+        self,
+        module: Callable[..., Any],
+        known: Sequence[Known],
+        batch: torch.Tensor | Mapping[str, Any],
+    ) -> Any:
+        """What a module that holds the weights of these models makes of a batch."""
+        blocks = {digest for one in known for digest in one.blocks}
+        before = self._residents.version(blocks)
+        with torch.inference_mode():
+            if isinstance(batch, Mapping):
+                result = module(**{key: self._here(value) for key, value in batch.items()})
+            else:
+                result = module(self._here(batch))
+            result = copied(result, self._memory.shares)
+        if self._residents.version(blocks) != before:
+            for one in known:
+                self._refuse_writes(one)
+        return result
 
     def _is_there(self, name: str) -> bool:
         known = self._known.get(name)
@@ -360,14 +362,14 @@ class Runtime:
 
     def _make_room(
         self, name: str, keep: Iterable[str], next_use: Sequence[str] | None
-    ) -> tuple[_Known, int]:
+    ) -> tuple[Known, int]:
         known = self._look_up(name)
         kept = self._digests(keep) | self._in_use
         return known, self._let_go(self._victims(known, kept, next_use))
 
     def _switched(
         self,
-        known: _Known,
+        known: Known,
         moved: Collection[StoredBlock],
         evicted: int,
         changed: int,
@@ -384,7 +386,7 @@ class Runtime:
             seconds=time.perf_counter() - started,
         )
 
-    def _ready(self, name: str) -> _Known:
+    def _ready(self, name: str) -> Known:
         known = self._look_up(name)
         if self._residents.missing(known.blocks):
             raise InputError(f"model {name!r} is not resident: switch to it first")
@@ -398,7 +400,7 @@ class Runtime:
             self._current = None
         return self._residents.evict(digests)
 
-    def _refuse_writes(self, known: _Known) -> None:
+    def _refuse_writes(self, known: Known) -> None:
         """Evict the blocks of a model that its forward changed, and say which tensors they are
         (nothing if it wrote what was there already)."""
         with self._lock:
@@ -416,7 +418,7 @@ class Runtime:
                 "persistent=False"
             )
 
-    def _look_up(self, name: str) -> _Known:
+    def _look_up(self, name: str) -> Known:
         known = self._known.get(name)
         if known is None:
             model = self.store.model(name)
@@ -433,11 +435,11 @@ class Runtime:
                 skeleton = Skeleton(model.architecture, self.device)
                 self._skeletons[model.architecture.key] = skeleton
             blocks = {block.digest: block for block in model.blocks}
-            known = self._known[name] = _Known(model, blocks, skeleton, skeleton.bind(model))
+            known = self._known[name] = Known(model, blocks, skeleton, skeleton.bind(model))
         return known
 
     def _victims(
-        self, known: _Known, keep: Collection[str], next_use: Sequence[str] | None
+        self, known: Known, keep: Collection[str], next_use: Sequence[str] | None
     ) -> Collection[str]:
         uses = None
         if next_use is not None and self.memory_bytes is not None:

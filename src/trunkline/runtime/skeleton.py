@@ -15,7 +15,7 @@ import torch
 from trunkline.errors import ArchitectureError
 from trunkline.runtime.dtypes import safetensors_dtype, torch_dtype
 from trunkline.runtime.resident import ResidentBlock, Residents
-from trunkline.runtime.slots import fill_unstored, find_slots, vacate
+from trunkline.runtime.slots import Slot, fill_unstored, find_slots, vacate
 from trunkline.store import Architecture, StoredModel, TensorSpec
 from trunkline.store.adapted import base_renaming, naming
 from trunkline.store.building import build_skeleton
@@ -29,7 +29,42 @@ class Binding:
     feeds: tuple[tuple[int, str, str], ...]
 
 
-class Skeleton:
+class Holding:
+    """Slots, and the resident tensors that they point at.
+
+    Attributes:
+        slots: places that hold nothing at first.
+    """
+
+    def __init__(self, slots: tuple[Slot, ...]) -> None:
+        self.slots = slots
+        self._holds: list[tuple[ResidentBlock, str] | None] = [None] * len(slots)
+        self._fed_by: dict[str, set[int]] = {}  # digest -> positions of the slots that hold it
+
+    def assign(self, binding: Binding, residents: Residents) -> int:
+        """Point the slots at a model's resident tensors; returns how many pointed elsewhere."""
+        changed = 0
+        for position, digest, name in binding.feeds:
+            block = residents[digest]
+            holds = self._holds[position]
+            if holds is None or holds[0] is not block or holds[1] != name:
+                if holds is not None:
+                    self._fed_by[holds[0].block.digest].discard(position)
+                self.slots[position].assign(block, name)
+                self._holds[position] = (block, name)
+                self._fed_by.setdefault(digest, set()).add(position)
+                changed += 1
+        return changed
+
+    def release(self, digests: Collection[str]) -> None:
+        """Take blocks out of the slots that hold them, since they are leaving memory."""
+        for digest in digests:
+            for position in self._fed_by.pop(digest, ()):
+                self.slots[position].release()
+                self._holds[position] = None
+
+
+class Skeleton(Holding):
     """The module of an architecture, and what its slots hold at the moment."""
 
     def __init__(self, architecture: Architecture, device: torch.device) -> None:
@@ -42,9 +77,7 @@ class Skeleton:
         known = {self._stored_name(name) for slot in slots for name in slot.names} | self._ignored
         self._rename = base_renaming(architecture, self.module, known)
         self._known = known
-        self.slots = vacate(slots)
-        self._holds: list[tuple[ResidentBlock, str] | None] = [None] * len(self.slots)
-        self._fed_by: dict[str, set[int]] = {}  # digest -> positions of the slots that hold it
+        super().__init__(vacate(slots))
         self.module.eval()
         self.module.requires_grad_(False)
 
@@ -94,28 +127,6 @@ class Skeleton:
                     )
                 stored[name] = block.digest, spec
         return stored
-
-    def assign(self, binding: Binding, residents: Residents) -> int:
-        """Point the slots at a model's resident tensors; returns how many pointed elsewhere."""
-        changed = 0
-        for position, digest, name in binding.feeds:
-            block = residents[digest]
-            holds = self._holds[position]
-            if holds is None or holds[0] is not block or holds[1] != name:
-                if holds is not None:
-                    self._fed_by[holds[0].block.digest].discard(position)
-                self.slots[position].assign(block, name)
-                self._holds[position] = (block, name)
-                self._fed_by.setdefault(digest, set()).add(position)
-                changed += 1
-        return changed
-
-    def release(self, digests: Collection[str]) -> None:
-        """Take blocks out of the slots that hold them, since they are leaving memory."""
-        for digest in digests:
-            for position in self._fed_by.pop(digest, ()):
-                self.slots[position].release()
-                self._holds[position] = None
 
     def holds(self, binding: Binding, residents: Residents) -> bool:
         """Whether the slots point at exactly these tensors, all of them resident."""

@@ -6,11 +6,15 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from trunkline.errors import ModelFailedError, Reason, RefusedError, TrunklineError
+from trunkline.loading.scheduler import Batch
 from trunkline.runtime.inputs import reason
+from trunkline.server.combining import Combined, Part, combine
 from trunkline.server.executing import Outputs, carry_out
+from trunkline.server.joining import joining
+from trunkline.server.mixing import Group
 from trunkline.server.state import Loaded, Request, Run, State
 from trunkline.server.work import Answer, BatchRecord
 
@@ -80,12 +84,25 @@ class Computing:
                 self._state.scheduler.queue.add(one.waiting)
         kept = [one for one in kept if one.future.set_running_or_notify_cancel()]
         now = time.monotonic()
+        batch, kept, group = self._mix(batch, kept, now)
         longest = max(
             self._state.limits.stuck_after_s, self._state.limits.stuck_after * batch.seconds
         )
         served = self._state.models[self._state.scheduler.costs.models[batch.model].id]
-        self._state.run = Run(batch, served, kept, now, now + longest, threading.get_ident())
+        self._state.run = Run(batch, served, kept, now, now + longest, threading.get_ident(), group)
         return self._state.run
+
+    def _mix(
+        self, batch: Batch, kept: list[Request], now: float
+    ) -> tuple[Batch, list[Request], Group | None]:
+        """Take requests for other adapters of the same base along."""
+        others, group, seconds = joining(self._state, kept, now) if kept else ([], None, 0.0)
+        if group is None:
+            return batch, kept, None
+        batch = self._state.scheduler.join([one.waiting for one in others], now, seconds)
+        taken = [found for one in others if (found := self._state.take(one.waiting.key))]
+        kept += [one for one in taken if one.future.set_running_or_notify_cancel()]
+        return batch, kept, group
 
     def _alike(self, requests: Sequence[Request]) -> list[Request]:
         """Those that can run together with the most urgent one."""
@@ -97,41 +114,53 @@ class Computing:
         return [one for one in requests if one.shape == first.shape]
 
     def _carry_out(self, run: Run) -> None:
-        name = run.model.name
-        loaded = self._state.loads.pop(name, None)
+        models = run.models
+        with self._state.lock:
+            loads = {
+                one.name: self._state.loads.pop(one.name)
+                for one in models
+                if one.name in self._state.loads
+            }
         began = time.monotonic()
-        batch = [(one.inputs, one.waiting.tasks) for one in run.requests]
-        answers, error = carry_out(
-            self._state.runtime, run.model, batch, lambda: self._state.run is run
-        )
+        did = self._run(run)
         ended = time.monotonic()
         with self._state.lock:
             if self._state.run is not run:  # given up on: everybody was told
                 return
             run.limit_s = math.inf
-        samples = sum(tasks for _, tasks in batch)
-        self._deliver(run, answers, began, ended, loaded)
-        if error is None:
-            self._learn(run, samples, ended - began)
-        nothing = Loaded(0, began, began, 0.0)
-        record = loaded or nothing
+        self._deliver(run, did.answers, began, ended, loads)
+        self._learn(run, did, ended - began)
+        last = max(
+            loads.values(),
+            key=lambda one: one.end_s,
+            default=Loaded(0, began, began, 0.0),
+        )
         self._state.observer.batch(
             BatchRecord(
-                name,
+                run.model.name,
                 len(run.requests),
-                samples,
-                record.bytes,
-                run.model.stored.bytes,
-                record.begin_s,
-                record.end_s,
+                _samples(run),
+                sum(one.bytes for one in loads.values()),
+                sum(one.stored.bytes for one in models),
+                last.begin_s,
+                last.end_s,
                 began,
                 ended,
-                record.planned_s,
+                last.planned_s,
                 run.batch.seconds,
                 self._state.decision_s,
-                "" if error is None else str(error),
+                "" if did.error is None else str(did.error),
+                tuple(one.name for one in models[1:]),
             )
         )
+
+    def _run(self, run: Run) -> Combined:
+        runtime, wanted = self._state.runtime, lambda: self._state.run is run
+        if run.group is None:
+            batch = [(one.inputs, one.waiting.tasks) for one in run.requests]
+            return Combined(*carry_out(runtime, run.model, batch, wanted))
+        parts = [Part(one.model, one.inputs, one.waiting.tasks) for one in run.requests]
+        return combine(runtime, run.group, parts, wanted)
 
     def _deliver(
         self,
@@ -139,11 +168,12 @@ class Computing:
         answers: Sequence[Outputs | TrunklineError],
         began: float,
         ended: float,
-        loaded: Loaded | None,
+        loads: Mapping[str, Loaded],
     ) -> None:
-        name, batch = run.model.name, sum(one.waiting.tasks for one in run.requests)
+        batch = _samples(run)
         for request, outputs in zip(run.requests, answers, strict=True):
-            waiting = request.waiting
+            waiting, name = request.waiting, request.model.name
+            loaded = loads.get(name)
             if isinstance(outputs, TrunklineError):
                 self._state.refuse([request], outputs, Reason.FAILED)
             elif ended > waiting.deadline_s:
@@ -158,7 +188,18 @@ class Computing:
                 self._state.observer.answered(name, ended - waiting.arrived_s, True)
                 request.future.set_result(Answer(outputs, queue_s, load_s, ended - began, batch))
 
-    def _learn(self, run: Run, samples: int, seconds: float) -> None:
+    def _learn(self, run: Run, did: Combined, seconds: float) -> None:
         with self._state.lock:
-            if self._state.estimates.computed(run.model.stored, samples, seconds):
+            estimates, stored = self._state.estimates, run.model.stored
+            if did.samples:
+                estimates.mixed(stored, did.samples, did.adapters, did.seconds)
+            elif (
+                run.group is None
+                and did.error is None
+                and estimates.computed(stored, _samples(run), seconds)
+            ):
                 self._state.reprice()
+
+
+def _samples(run: Run) -> int:
+    return sum(one.waiting.tasks for one in run.requests)

@@ -18,7 +18,7 @@ import torch
 
 from trunkline.errors import InputError, NotInStoreError, Reason, RefusedError, UnknownModelError
 from trunkline.loading.online import Waiting, policy
-from trunkline.runtime import Runtime
+from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Shape, samples_of, shape_of
 from trunkline.server.catalogue import Served, look_up
 from trunkline.server.computing import Computing
@@ -45,7 +45,7 @@ class LocalEngine:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: MixingRuntime,
         models: Mapping[str, Served],
         estimates: Estimates,
         policy_name: str = "urgency",

@@ -32,6 +32,13 @@ GUESSED_LINK: Final = Link((Stage(1e9, 1e-3),))
 CHANGE: Final = 0.05
 """A correction that changes by less is not passed on."""
 
+SMOOTHING: Final = 0.2
+"""The weight of the last mixed batch in what an adapter adds to one."""
+
+FORGETTING: Final = 0.99
+"""What is left of it after a batch that was not mixed for it: one slow batch does not end mixing
+for good."""
+
 
 @dataclass
 class _Correction:
@@ -56,12 +63,13 @@ class _Correction:
 
 @dataclass
 class _Line:
-    """beta and mu of one architecture and input."""
+    """beta and mu of one architecture and input; what each adapter adds to a mixed batch."""
 
     seconds_per_batch: float
     seconds_per_task: float
     known: bool
     correction: _Correction = field(default_factory=_Correction)
+    per_adapter_s: float | None = None
 
     def seconds(self, tasks: int) -> float:
         return self.seconds_per_batch + self.seconds_per_task * tasks
@@ -135,6 +143,26 @@ class Estimates:
             self.measured(stored, [(tasks, seconds)])
             return True
         return line.correction.add(seconds, line.seconds(tasks))
+
+    def mixed_s(self, stored: StoredModel, tasks: int, adapters: int) -> float:
+        """What a batch for several adapters of a model's base takes: what it takes for one, and so
+        much for each (nothing before any ran)."""
+        line = self._line(stored)
+        extra = adapters * (line.per_adapter_s or 0.0)
+        return line.correction.factor * line.seconds(tasks) + extra
+
+    def mixed(self, stored: StoredModel, tasks: int, adapters: int, seconds: float) -> None:
+        """Learn from such a batch: a moving average."""
+        line = self._line(stored)
+        measured = (seconds - line.correction.factor * line.seconds(tasks)) / adapters
+        before = measured if line.per_adapter_s is None else line.per_adapter_s
+        line.per_adapter_s = max(0.0, before + SMOOTHING * (measured - before))
+
+    def not_mixed(self, stored: StoredModel) -> None:
+        """A batch was not mixed since that would have taken longer: trust that a little less."""
+        line = self._line(stored)
+        if line.per_adapter_s is not None:
+            line.per_adapter_s *= FORGETTING
 
     def loaded(self, size_bytes: float, seconds: float) -> bool:
         """Learn from a load; whether prices changed."""

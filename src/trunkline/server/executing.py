@@ -65,12 +65,13 @@ def _forward(
         served.batches = False
     served.outputs = described(outputs)
     return [
-        _checked(served.name, one, part)
+        checked(served.name, one, part)
         for (one, _), part in zip(batch, parted(outputs, counts), strict=True)
     ]
 
 
-def _checked(name: str, inputs: Tensors, outputs: Outputs) -> Outputs | TrunklineError:
+def checked(name: str, inputs: Tensors, outputs: Outputs) -> Outputs | TrunklineError:
+    """A request's outputs, or the failure that they are not a number where its inputs were."""
     try:
         refuse_nan(name, inputs, outputs)
     except ModelFailedError as failure:

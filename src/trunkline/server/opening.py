@@ -11,8 +11,8 @@ import torch
 
 from trunkline.errors import InputError, NotInStoreError
 from trunkline.loading.online import policy as check_policy
-from trunkline.runtime import Runtime
 from trunkline.runtime.device import available_bytes
+from trunkline.runtime.mixing import MixingRuntime
 from trunkline.runtime.profile import load_profile
 from trunkline.server.catalogue import look_up
 from trunkline.server.engine import LocalEngine
@@ -61,7 +61,7 @@ def open_engine(
         if name not in names:
             raise NotInStoreError(f"no model {name!r} in the store at {store.path}")
     budget = free_bytes(device) if memory_bytes is None else memory_bytes
-    runtime = Runtime(store, device, budget, partial=not whole_models)
+    runtime = MixingRuntime(store, device, budget, partial=not whole_models)
     try:
         found = {name: look_up(runtime, name) for name in (names if models is None else models)}
         limits = limits or Limits()

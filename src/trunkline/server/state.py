@@ -15,10 +15,11 @@ import torch
 from trunkline.errors import Reason, TrunklineError, UnknownModelError
 from trunkline.loading.online import Costs, Policy, Waiting
 from trunkline.loading.scheduler import Batch, Scheduler
-from trunkline.runtime import Runtime
+from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Shape
 from trunkline.server.catalogue import Served
 from trunkline.server.estimates import Estimates
+from trunkline.server.mixing import Group, Mixing
 from trunkline.server.work import Answer, BatchRecord, Limits, Observer
 from trunkline.store import library_of
 from trunkline.units import shorten
@@ -58,7 +59,11 @@ class Request:
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """A batch that runs: since when, until when at the latest, and by which thread."""
+    """A batch that runs: since when, until when at the latest, and by which thread.
+
+    Attributes:
+        model: chosen by the policy; requests for others run with it where there is a `group`.
+    """
 
     batch: Batch
     model: Served
@@ -66,6 +71,12 @@ class Run:
     began_s: float
     limit_s: float
     thread: int
+    group: Group | None = None
+
+    @property
+    def models(self) -> list[Served]:
+        """All models that have requests in it, the first one first."""
+        return list(dict.fromkeys((self.model, *(one.model for one in self.requests))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +100,14 @@ class State:
         requests: those that wait, by key.
         run: the batch that computes.
         stuck: batches that were given up on and still run.
+        mixing: which models' requests may run as one batch.
         loads: what was loaded for each model since it last computed.
         decision_s: what the last decision took.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: MixingRuntime,
         models: Mapping[str, Served],
         estimates: Estimates,
         policy: Policy,
@@ -111,6 +123,7 @@ class State:
         self.may_compute = threading.Condition(self.lock)
         self.may_load = threading.Condition(self.lock)
         self.quiet = threading.Condition(self.lock)
+        self.mixing = Mixing(runtime)
         self.scheduler = Scheduler(self.costs(), policy)
         self.requests: dict[int, Request] = {}
         self.loads: dict[str, Loaded] = {}
@@ -166,6 +179,7 @@ class State:
 
     def adopt(self) -> None:
         """Let the scheduler know which models there are."""
+        self.mixing.adopt(self.models)
         resident = self.runtime.resident
         self.scheduler.adopt(self.costs(), resident)
         counted = set(self.digests(self.scheduler.resident))

@@ -122,6 +122,7 @@ def _events(record: BatchRecord) -> Iterable[dict[str, Any]]:
                 "planned_s": planned_s,
                 "decision_s": record.decision_s,
             }
+            | ({"others": list(record.others)} if record.others else {})
             | ({"error": record.error} if record.error else {}),
         }
 

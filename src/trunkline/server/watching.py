@@ -87,6 +87,8 @@ class Watching:
             self._state.runtime.abandon()
             self._state.scheduler.computed(time.monotonic())
             run.model.stop(problem)
+            if run.group is not None:
+                run.group.refuse(problem)
             log.error("model %r: %s", name, problem)
             gone = self._state.withdraw(run.model)
             if len(self._state.stuck) < MOST_STUCK:

@@ -81,15 +81,17 @@ class BatchRecord:
     """What became of a batch.
 
     Attributes:
+        model: whose it was; of a batch that mixed adapters, the one that was next.
         requests, samples: how many it had.
         bytes_moved: what was loaded for it.
-        bytes_asked: the bytes of the whole model.
+        bytes_asked: the bytes of the whole model, or of the models, each whole.
         load_begin_s, load_end_s: equal if nothing was loaded. The load may have run beside the
-            computing of the batch before.
+            computing of the batch before; the last one, where several models were loaded for it.
         compute_begin_s, compute_end_s: of the forward.
         planned_load_s, planned_compute_s: what the scheduler expected.
         decision_s: what the decision took.
         error: what went wrong, empty for nothing.
+        others: the other models that had requests in it.
     """
 
     model: str
@@ -105,6 +107,7 @@ class BatchRecord:
     planned_compute_s: float
     decision_s: float
     error: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,19 @@
+"""What a runtime knows of a model that it looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trunkline.runtime.skeleton import Binding, Skeleton
+from trunkline.store import StoredBlock, StoredModel
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A model that was looked up once: its blocks by digest, its skeleton, and what feeds what."""
+
+    model: StoredModel
+    blocks: Mapping[str, StoredBlock]
+    skeleton: Skeleton
+    binding: Binding
