@@ -17,8 +17,8 @@ from trunkline.server.work import Answer, BatchRecord
 log = logging.getLogger(__name__)
 
 
-class GivenUp(Exception):
-    """Raised in a forward that does not end."""
+class GivenUp(BaseException):
+    """Raised in a forward that does not end; no Exception, which a model may catch."""
 
 
 class Computing:
@@ -54,7 +54,8 @@ class Computing:
             with self._state.lock:
                 if self._state.run is not run:  # given up on, and back after all
                     self._state.stuck.remove(run)
-                    run.model.recover()
+                    # it may hang again: not at once
+                    run.model.fail(run.model.reason, time.monotonic())
                     return
                 self._state.run = None
                 self._state.scheduler.computed(time.monotonic())
@@ -160,5 +161,7 @@ class Computing:
 
     def _learn(self, run: Run, samples: int, seconds: float) -> None:
         with self._state.lock:
+            if run.model.retry_s is not None:  # it was let through to see whether it can again
+                run.model.recover()
             if self._state.estimates.computed(run.model.stored, samples, seconds):
                 self._state.reprice()
