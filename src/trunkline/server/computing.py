@@ -54,8 +54,8 @@ class Computing:
             with self._state.lock:
                 if self._state.run is not run:  # given up on, and back after all
                     self._state.stuck.remove(run)
-                    # it may hang again: not at once
-                    run.model.fail(run.model.reason, time.monotonic())
+                    if run.model.reason == run.problem:  # it may hang again: not at once
+                        run.model.fail(run.problem, time.monotonic())
                     return
                 self._state.run = None
                 self._state.scheduler.computed(time.monotonic())

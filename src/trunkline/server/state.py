@@ -58,7 +58,8 @@ class Request:
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """A batch that runs: since when, until when at the latest, and by which thread."""
+    """A batch that runs: since when, until when at the latest, and by which thread; why it was
+    given up on, if it was."""
 
     batch: Batch
     model: Served
@@ -66,6 +67,7 @@ class Run:
     began_s: float
     limit_s: float
     thread: int
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

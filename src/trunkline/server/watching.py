@@ -68,6 +68,7 @@ class Watching:
             self._state.stuck.append(run)
             self._state.runtime.abandon()
             self._state.scheduler.computed(time.monotonic())
+            run.problem = problem
             run.model.stop(problem)
             log.error("model %r: %s", name, problem)
             gone = self._state.withdraw(run.model)
