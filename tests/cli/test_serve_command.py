@@ -83,6 +83,7 @@ def test_the_help_names_the_defaults(run: Run, monkeypatch: pytest.MonkeyPatch) 
         f"{limits.default_timeout_s * 1e3:.0f}",
         f"{limits.longest_timeout_s * 1e3:.0f}",
         f"{ServerSettings().drain_s:.0f}",
+        f"{limits.stuck_after_s:.0f}",
         limits.queue,
         limits.batch,
         f"{limits.body_bytes // 2**20}MiB",
@@ -95,7 +96,8 @@ def test_every_option_arrives(run: Run, given: Given) -> None:
     words = (
         "--host=0.0.0.0 --models=a,b --memory=1MiB --device=meta --profile=p.json --policy=edf "
         "--timeout-ms=250 --longest-ms=500 --drain-s=3 --queue=7 --max-batch=5 --max-body=1KiB "
-        "--allow-host=a.example --allow-host=b.example --allow-repository-writes --whole-models"
+        "--stuck-s=2 --allow-host=a.example --allow-host=b.example "
+        "--allow-repository-writes --whole-models"
     )
     status, out, err = run(*words.split())
     assert (status, out) == (0, "")
@@ -106,7 +108,12 @@ def test_every_option_arrives(run: Run, given: Given) -> None:
     assert settings.drain_s == 3
     assert settings.limits is given["limits"]
     assert given["limits"] == Limits(
-        default_timeout_s=0.25, longest_timeout_s=0.5, queue=7, batch=5, body_bytes=1024
+        default_timeout_s=0.25,
+        longest_timeout_s=0.5,
+        queue=7,
+        batch=5,
+        body_bytes=1024,
+        stuck_after_s=2,
     )
     assert (given["models"], given["memory_bytes"]) == (["a", "b"], 2**20)
     assert given["whole_models"]
@@ -114,8 +121,8 @@ def test_every_option_arrives(run: Run, given: Given) -> None:
 
 
 NUMBERS = (
-    "--port", "--memory", "--threads", "--timeout-ms", "--longest-ms", "--drain-s", "--queue",
-    "--max-batch", "--max-body",
+    "--port", "--memory", "--threads", "--timeout-ms", "--longest-ms", "--drain-s", "--stuck-s",
+    "--queue", "--max-batch", "--max-body",
 )  # fmt: skip
 ODD = ["nan", "inf", "-inf", "-1", "1e308", "-1e308", str(10**30), "1e-320", "x", ""]
 

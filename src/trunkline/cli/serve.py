@@ -79,6 +79,15 @@ def serve(
             help="What requests that wait at a SIGTERM have to finish (default: 30).",
         ),
     ] = None,
+    stuck_s: Annotated[
+        float | None,
+        typer.Option(
+            parser=number(0.1, 3600),
+            metavar="S",
+            help="A forward that takes longer, and 20 times what was expected of it, is given up "
+            "on: the others are served, its model is not (default: 10).",
+        ),
+    ] = None,
     queue: Annotated[
         int | None,
         typer.Option(min=1, max=10**6, help="Requests that wait at once (default: 1000)."),
@@ -118,7 +127,7 @@ def serve(
     from trunkline.server.serve import serve as run
     from trunkline.server.work import Limits, ServerSettings
 
-    limits = _limits(Limits(), timeout_ms, longest_ms, queue, max_batch, max_body)
+    limits = _limits(Limits(), timeout_ms, longest_ms, stuck_s, queue, max_batch, max_body)
     settings = ServerSettings(
         host=host,
         port=port,
@@ -200,6 +209,7 @@ def _limits(
     default: Limits,
     timeout_ms: float | None,
     longest_ms: float | None,
+    stuck_s: float | None,
     queue: int | None,
     max_batch: int | None,
     max_body: str | None,
@@ -211,6 +221,7 @@ def _limits(
         default,
         default_timeout_s=default.default_timeout_s if timeout_ms is None else timeout_ms / 1e3,
         longest_timeout_s=default.longest_timeout_s if longest_ms is None else longest_ms / 1e3,
+        stuck_after_s=default.stuck_after_s if stuck_s is None else stuck_s,
         queue=queue or default.queue,
         batch=max_batch or default.batch,
         body_bytes=_body_bytes(max_body) or default.body_bytes,

@@ -8,6 +8,7 @@ is checked for its length.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -119,7 +120,7 @@ class _File:
         """
         with self._lock:
             if self._fd < 0:
-                self._fd = _open(self.read)
+                self._fd = open_block(self.read.path, self.read.block)
             return self._fd
 
     def close(self) -> None:
@@ -171,29 +172,38 @@ def read_block(read: Read) -> None:
     Raises:
         NotInStoreError, CorruptBlobError, StoreError: as `BlockReader.read`.
     """
-    fd = _open(read)
+    fd = open_block(read.path, read.block)
     try:
         _fill(fd, read, 0, read.placement.size)
     finally:
         os.close(fd)
 
 
-def _open(read: Read) -> int:
+def open_block(path: str, block: StoredBlock) -> int:
+    """A descriptor of a block's file, whose length is right.
+
+    Raises:
+        NotInStoreError, CorruptBlobError, StoreError: as `BlockReader.read`.
+    """
     try:
-        fd = os.open(read.path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait
     except FileNotFoundError:
         raise NotInStoreError(
-            f"the blob {read.block.digest} is missing from the store ({read.path})"
+            f"the blob {block.digest} is missing from the store ({path})"
         ) from None
     except OSError as error:
-        raise StoreError(f"cannot open {read.path}: {error.strerror}") from None
-    size = os.fstat(fd).st_size
-    if size != read.block.size:
-        os.close(fd)
-        raise CorruptBlobError(
-            f"blob {read.block.digest} has {size} bytes, not {read.block.size} ({read.path})"
-        )
-    return fd
+        raise StoreError(
+            f"the blob {block.digest} cannot be opened ({path}): {error.strerror}"
+        ) from None
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_size == block.size:
+        return fd
+    os.close(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(f"the blob {block.digest} is no regular file ({path})")
+    raise CorruptBlobError(
+        f"blob {block.digest} has {status.st_size} bytes, not {block.size} ({path})"
+    )
 
 
 def _fill(fd: int, read: Read, begin: int, end: int) -> None:

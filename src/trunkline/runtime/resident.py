@@ -29,6 +29,11 @@ def own(block: StoredBlock, model: str) -> StoredBlock:
     return replace(block, digest=f"{block.digest}{_OWNER}{model}")
 
 
+def digest_of(block: StoredBlock) -> str:
+    """The digest of its blob in the store, whoever has the block."""
+    return block.digest.partition(_OWNER)[0]
+
+
 def owner_of(digest: str) -> str:
     """The model that alone has a block; empty for blocks that may be shared."""
     return digest.partition(_OWNER)[2]
@@ -260,7 +265,7 @@ class Residents:
     def _job(self, block: StoredBlock) -> Job:
         known = self._places.get(block.digest)
         if known is None:
-            known = place(block), str(self._store.blob_path(block.digest.partition(_OWNER)[0]))
+            known = place(block), str(self._store.blob_path(digest_of(block)))
             self._places[block.digest] = known
         placement, path = known
         return Job(path, block, placement, self._memory.allocate(placement.size))

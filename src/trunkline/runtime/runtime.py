@@ -13,10 +13,11 @@ from typing import Any
 import torch
 
 from trunkline.errors import ArchitectureError, InputError
+from trunkline.runtime.checking import Checked
 from trunkline.runtime.device import open_memory
 from trunkline.runtime.known import Known
 from trunkline.runtime.outputs import copied
-from trunkline.runtime.resident import Residents, next_uses, own, owner_of
+from trunkline.runtime.resident import Residents, digest_of, next_uses, own, owner_of
 from trunkline.runtime.skeleton import Skeleton
 from trunkline.store import Store, StoredBlock, StoredModel
 from trunkline.store.trust import factory_names, require_trust
@@ -80,6 +81,7 @@ class Runtime:
         self._trust = factory_names(trust)
         self._memory = open_memory(device, threads)
         self._residents = Residents(store, self._memory, memory_bytes)
+        self._checked = Checked(store.blob_path)
         self._known: dict[str, Known] = {}
         self._skeletons: dict[str, Skeleton] = {}
         self._current: str | None = None
@@ -202,6 +204,21 @@ class Runtime:
             with self._lock:
                 self._residents.finish(jobs)
                 return self._switched(known, [job.block for job in jobs], evicted, 0, started)
+
+    def verify(self, name: str) -> int:
+        """Compare a model's blobs that are not resident with their digests, unless that was done
+        and their files are as they were; returns the bytes that were read for it.
+
+        Loading alone compares lengths: hashing takes longer. So this costs much before the first
+        load of a block, and next to nothing before the next ones.
+
+        Raises:
+            NotInStoreError, ArchitectureError: as `prepare`.
+            CorruptBlobError, StoreError: a blob is not what its digest says, or cannot be read.
+        """
+        with self._lock:
+            missing = self._residents.missing(self._look_up(name).blocks)
+        return self._checked.check((digest_of(one), one) for one in missing)
 
     def evict(self, digests: Iterable[str]) -> int:
         """Let blocks go, as a plan says; returns their bytes. What isn't resident doesn't count,

@@ -46,9 +46,9 @@ def parted(outputs: Tensors, samples: Sequence[int]) -> list[dict[str, torch.Ten
 
 
 def refuse_nan(model: str, inputs: Tensors, outputs: Tensors) -> None:
-    """Refuse outputs that are not a number, where the inputs were (ModelFailedError)."""
+    """Refuse outputs with NaN, where all inputs were finite numbers (ModelFailedError)."""
     for name, one in outputs.items():
-        if _has_nan(one) and not any(map(_has_nan, inputs.values())):
+        if _has_nan(one) and all(map(_is_finite, inputs.values())):
             raise ModelFailedError(f"model {model!r} returned NaN in its output {name!r}")
 
 
@@ -56,3 +56,9 @@ def _has_nan(tensor: torch.Tensor) -> bool:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return False
     return bool(torch.isnan(tensor).any())
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return True
+    return bool(torch.isfinite(tensor).all())

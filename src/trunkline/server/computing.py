@@ -21,8 +21,8 @@ from trunkline.server.work import Answer, BatchRecord
 log = logging.getLogger(__name__)
 
 
-class GivenUp(Exception):
-    """Raised in a forward that does not end."""
+class GivenUp(BaseException):
+    """Raised in a forward that does not end; no Exception, which a model may catch."""
 
 
 class Computing:
@@ -58,7 +58,8 @@ class Computing:
             with self._state.lock:
                 if self._state.run is not run:  # given up on, and back after all
                     self._state.stuck.remove(run)
-                    run.model.recover()
+                    if run.model.reason == run.problem:  # it may hang again: not at once
+                        run.model.fail(run.problem, time.monotonic())
                     return
                 self._state.run = None
                 self._state.scheduler.computed(time.monotonic())
@@ -190,6 +191,9 @@ class Computing:
 
     def _learn(self, run: Run, did: Combined, seconds: float) -> None:
         with self._state.lock:
+            for one in run.models:
+                if one.retry_s is not None:  # it was let through to see whether it can again
+                    one.recover()
             estimates, stored = self._state.estimates, run.model.stored
             if did.samples:
                 estimates.mixed(stored, did.samples, did.adapters, did.seconds)

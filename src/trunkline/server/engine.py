@@ -1,9 +1,10 @@
 """The engine of a server: requests in, answers out, one model computing at a time.
 
-Three threads share the state under one lock. `compute` asks the scheduler for the next batch and
+Four threads share the state under one lock. `compute` asks the scheduler for the next batch and
 runs it; `load` asks for the next load and carries it out, beside the computing; `watch` refuses
-requests that can no longer be answered in time, gives up on forwards that hang, and takes in models
-that come into the store. A forward that is given up on keeps its thread; another takes over.
+requests that can no longer be answered in time, and gives up on forwards that hang; `follow` takes
+in models that come into the store. A forward that is given up on keeps its thread; another takes
+over.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from trunkline.server.batching import Shape, samples_of, shape_of
 from trunkline.server.catalogue import Served, look_up
 from trunkline.server.computing import Computing
 from trunkline.server.estimates import Estimates
+from trunkline.server.following import Following
 from trunkline.server.loading import Loading
 from trunkline.server.state import Request, State
 from trunkline.server.watching import MOST_STUCK, Watching
@@ -59,7 +61,8 @@ class LocalEngine:
         self._keys = itertools.count()
         self._loading = Loading(self._state)
         self._computing = Computing(self._state)
-        self._watching = Watching(self._state, self._computing, self._only)
+        self._watching = Watching(self._state, self._computing)
+        self._following = Following(self._state, self._only)
 
     # ---- requests ----
 
@@ -167,7 +170,7 @@ class LocalEngine:
             with self._state.changing():
                 served = look_up(self._state.runtime, name)
                 self._state.replace(name, served)
-                self._watching.removed.discard(name)
+                self._following.removed.discard(name)
         except NotInStoreError as error:
             raise UnknownModelError(str(error)) from None
         if served.signature is None:
@@ -179,9 +182,9 @@ class LocalEngine:
         """Serve a model no longer (UnknownModelError)."""
         with self._state.lock:
             served = self._state.served(name)
-        self._watching.drop(name, "it was unloaded")
+        self._following.drop(name, "it was unloaded")
         with self._state.lock:
-            self._watching.removed.add(name)
+            self._following.removed.add(name)
             served.stop("it was unloaded")
 
     # ---- the whole ----
@@ -239,7 +242,9 @@ class LocalEngine:
                 condition.notify_all()
         error = RefusedError(Reason.DRAINING, "the server is stopping")
         self._state.refuse(gone, error, Reason.DRAINING)
-        for thread in (self._loading.thread, self._watching.thread, computer):
+        self._following.stop()
+        threads = (self._loading, self._watching, self._following)
+        for thread in (*(one.thread for one in threads), computer):
             if thread is not threading.current_thread():
                 thread.join(self._state.limits.stuck_after_s)
         if computer.is_alive() and run is not None:

@@ -35,6 +35,8 @@ class Loading:
             failure = self._bring(name, evict, load)
             with self._state.lock:
                 self._state.scheduler.loaded(time.monotonic(), failed=failure is not None)
+                if failure is not None or self._state.stuck:
+                    self._look_around()
                 refused = [] if failure is None else self._fail(name, failure)
                 self._state.quiet.notify_all()
                 self._state.may_compute.notify_all()
@@ -47,12 +49,15 @@ class Loading:
     def _next_load(self) -> Load | None:
         if self._state.closed or self._state.paused:
             return None
+        if self._state.stuck and self._state.scheduler.computing:
+            return None  # the blocks of a forward that hangs take the room to load ahead
         return self._state.decide(self._state.scheduler.next_load)
 
     def _bring(self, name: str, evict: Collection[str], load: Load) -> TrunklineError | None:
         """Carry a load out; what went wrong, if anything did."""
-        began = time.monotonic()
         try:
+            self._state.runtime.verify(name)  # before its first load: that says nothing of others
+            began = time.monotonic()
             self._state.runtime.evict(evict)
             moved = self._state.runtime.prefetch(name)
         except TrunklineError as error:
@@ -72,7 +77,9 @@ class Loading:
         served = self._state.models[name]
         served.fail(str(error), time.monotonic())
         log.warning("model %r cannot be served: %s", name, error)
-        there = self._state.runtime.resident
-        costs = self._state.scheduler.costs
-        self._state.scheduler.resident = costs.where(there)
         return self._state.withdraw(served)
+
+    def _look_around(self) -> None:
+        """Tell the scheduler what is in memory, where that may not be as it planned."""
+        costs = self._state.scheduler.costs
+        self._state.scheduler.resident = costs.where(self._state.runtime.resident)

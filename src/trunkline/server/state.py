@@ -63,6 +63,7 @@ class Run:
 
     Attributes:
         model: chosen by the policy; requests for others run with it where there is a `group`.
+        problem: why it was given up on, if it was.
     """
 
     batch: Batch
@@ -72,6 +73,7 @@ class Run:
     limit_s: float
     thread: int
     group: Group | None = None
+    problem: str = ""
 
     @property
     def models(self) -> list[Served]:

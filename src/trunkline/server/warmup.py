@@ -40,6 +40,7 @@ def warm_up(
         if stored.input is None or estimates.is_known(stored) or time.monotonic() > ends:
             continue
         try:
+            runtime.verify(stored.name)
             switch = runtime.switch(stored.name)
             runtime.synchronize()
             loads.append((switch.bytes_moved, switch.seconds))
@@ -56,12 +57,18 @@ def warm_up(
         except TrunklineError as error:
             failed[stored.name] = str(error)
     # The first loads found nothing in memory and perhaps nothing in the page cache: once more.
-    for stored in [one for one in models if estimates.is_known(one)][:16]:
+    able = [one for one in models if estimates.is_known(one) and one.name not in failed]
+    for stored in able[:16]:
         if time.monotonic() > ends:
             break
         runtime.clear()
-        switch = runtime.switch(stored.name)
-        runtime.synchronize()
+        try:
+            runtime.verify(stored.name)
+            switch = runtime.switch(stored.name)
+            runtime.synchronize()
+        except TrunklineError as error:
+            failed[stored.name] = str(error)
+            continue
         loads.append((switch.bytes_moved, switch.seconds))
     estimates.loads(loads[len(loads) // 2 :] if len(loads) > 8 else loads)
     return failed

@@ -46,7 +46,8 @@ class FileReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # a pipe would wait for somebody who writes
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot open {path}: {reason(error)}") from None
         try:
