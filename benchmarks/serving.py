@@ -29,16 +29,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from benchmarks.measure import Verdict
 from benchmarks.servers import environments, models
 from benchmarks.servers.comparing import Case, Closed, Found, show, show_closed
+from benchmarks.servers.laws import Law, law
 from benchmarks.servers.own import OWN, Own, OwnWhole
 from benchmarks.servers.peers import PEERS, Peer
 from benchmarks.servers.replay import capacity, replay, warm_up
 from benchmarks.servers.server import Server, Terms
-from trunkline.experiments.traces import Arrivals, draw_trace
+from trunkline.experiments.traces import draw_trace
 from trunkline.runtime.machine import busy
 
 LOADS = {"resnet": (0.15, 0.3, 0.6, 0.9, 1.2, 1.5, 2.5), "gpt2": (0.3, 0.9, 1.5, 2.5)}
@@ -48,8 +49,8 @@ SECONDS = {"resnet": 10.0, "gpt2": 30.0}
 """Length of a trace: GPT-2 is asked less often."""
 
 LAWS = {
-    "resnet": (("poisson", 0.0), ("poisson", 0.9), ("bursts", 0.9)),
-    "gpt2": (("poisson", 0.0), ("poisson", 0.9)),
+    "resnet": (Law("poisson", 0.0), Law("poisson", 0.9), Law("bursts", 0.9)),
+    "gpt2": (Law("poisson", 0.0), Law("poisson", 0.9)),
 }
 WAITS = (3.0, 10.0)
 CLIENTS = 4
@@ -65,8 +66,9 @@ class Settings:
     options: argparse.Namespace
 
     @property
-    def laws(self) -> tuple[tuple[str, float], ...]:
-        return LAWS[self.library][:1] if self.options.quick else LAWS[self.library]
+    def laws(self) -> tuple[Law, ...]:
+        usual = LAWS[self.library][:1] if self.options.quick else LAWS[self.library]
+        return tuple(self.options.laws or usual)
 
     @property
     def loads(self) -> tuple[float, ...]:
@@ -119,6 +121,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--libraries", nargs="+", choices=list(LAWS))
     parser.add_argument("--servers", nargs="+", choices=names, default=names)
     parser.add_argument("--loads", nargs="+", type=float, help="1: what whole models can carry")
+    parser.add_argument(
+        "--laws", nargs="+", type=law, metavar="LAW", help="arrivals:zipf, as in bursts:0.9"
+    )
     parser.add_argument("--seconds", type=float, help="length of a trace (10; gpt2: 30; quick: 4)")
     parser.add_argument("--repeats", type=int, help="traces of each kind (3; quick: 1)")
     parser.add_argument("--capacity", type=float, help="requests/s of load 1, not measured then")
@@ -190,18 +195,18 @@ def traces(
     waits: Sequence[float], rate: float, settings: Settings, repeat: int
 ) -> Iterator[tuple[Case, Any]]:
     """The traces of a repeat, the same for every server."""
-    for arrivals, zipf in settings.laws:
+    for one in settings.laws:
         for load in settings.loads:
             trace = draw_trace(
                 waits,
                 load * rate,
                 settings.seconds,
-                arrivals=cast(Arrivals, arrivals),
-                zipf=zipf,
+                arrivals=one.arrivals,
+                zipf=one.zipf,
                 waits=WAITS,
                 seed=repeat,
             )
-            yield (f"{arrivals}, Zipf {zipf:g}" if zipf else f"{arrivals}, uniform", load), trace
+            yield (str(one), load), trace
 
 
 def head(library: models.Library, took: models.Reference, terms: Terms, settings: Settings) -> None:

@@ -46,9 +46,14 @@ class Own(Server):
         return str(inputs[0]["name"]) if inputs else super().input_name()
 
     def bytes_moved(self) -> int | None:
+        moved = self.total("moved_bytes")
+        return None if moved is None else int(moved)
+
+    def total(self, name: str) -> float | None:
+        """A counter of `/metrics`, over all its labels; None before it counted anything."""
         text = HTTP.request("GET", f"{self.url}/metrics").data.decode()
-        found = re.findall(r"^trunkline_\w*moved_bytes_total(?:{[^}]*})? (\S+)$", text, re.M)
-        return int(sum(map(float, found))) if found else None
+        found = re.findall(rf"^trunkline_{name}_total(?:{{[^}}]*}})? (\S+)$", text, re.M)
+        return sum(map(float, found)) if found else None
 
 
 class OwnWhole(Own):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import urllib3
 
@@ -74,6 +74,15 @@ class Server:
         """Beyond this process's own."""
         return {}
 
+    def whole_environment(self) -> dict[str, str]:
+        """What it runs in: this process's, so many threads, and its own."""
+        return {
+            **os.environ,
+            "OMP_NUM_THREADS": str(self.terms.threads),
+            "GOMP_SPINCOUNT": str(SPIN_ROUNDS),
+            **self.environment(),
+        }
+
     def target(self, model: str) -> tuple[str, dict[str, str]]:
         """Path and headers of a request for a model."""
         return f"/v2/models/{model}/infer", {}
@@ -88,17 +97,11 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it takes requests (RuntimeError if it does not)."""
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": str(self.terms.threads),
-            "GOMP_SPINCOUNT": str(SPIN_ROUNDS),
-            **self.environment(),
-        }
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 list(self.command()),
                 cwd=REPOSITORY,
-                env=environment,
+                env=self.whole_environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -129,7 +132,7 @@ class Server:
             os.killpg(process.pid, signal.SIGKILL)  # a session of its own: it and its children
         process.wait()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:  # an interrupt too must leave no server behind

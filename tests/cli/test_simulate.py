@@ -13,6 +13,7 @@ import trunkline
 from trunkline.cli import main
 from trunkline.experiments.online import replay
 from trunkline.experiments.simulation import WAYS, costs_of, units_of_patience
+from trunkline.experiments.trace_document import save_trace
 from trunkline.experiments.traces import draw_trace
 from trunkline.loading.online import policy
 
@@ -81,6 +82,26 @@ def test_a_saved_trace_is_the_same_again(run: Run, tmp_path: Path) -> None:
 
     assert figures(recorded) == figures(drawn)
     assert figures(again) != figures(drawn)  # stretched to exactly that rate
+
+
+@pytest.mark.parametrize("way", ["urgency", "edf"])
+def test_a_recorded_trace_is_replayed_as_it_is(run: Run, tmp_path: Path, way: str) -> None:
+    """A trace that `save_trace` wrote gives just the figures of `replay` on the same costs."""
+    costs = costs_of(trunkline.load(PROBLEM), 11e6)
+    trace = draw_trace(units_of_patience(costs), 1500.0, 0.5, zipf=0.9, seed=2)
+    save_trace(tmp_path / "t.json", trace, [one.id for one in costs.models])
+    words = ("t.json", "--memory", "11MB", "--policy", way, "--no-bound", "--json")
+    status, out, _ = run(*words)
+    (row,) = json.loads(out)
+    found = replay(costs, trace, policy(way))
+    assert status == 0
+    assert (row["received"], row["answered"], row["refused"], row["late"]) == (
+        found.received, found.served, found.refused, found.late
+    )  # fmt: skip
+    assert (row["batches"], row["bytes_moved"]) == (found.batches, found.bytes_moved)
+    assert (row["wait_p50_s"], row["wait_p99_s"]) == (found.wait_s(0.5), found.wait_s(0.99))
+    assert (row["loading_s"], row["computing_s"]) == (found.loading_s, found.computing_s)
+    assert 0 < found.refused < found.received
 
 
 def test_rates_tables_and_pictures(run: Run, tmp_path: Path) -> None:

@@ -1,0 +1,156 @@
+"""The simulation's part of `benchmarks.simulated`: a trace under a virtual clock, and its error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from benchmarks.servers.replay import Outcome
+from trunkline.experiments.online import Replay, replay
+from trunkline.experiments.simulation import units_of_patience
+from trunkline.experiments.traces import Arrival
+from trunkline.loading.online import Costs, policy
+
+POLICY = "urgency"
+"""The server's own."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What became of a trace, in a run or in a simulation of it.
+
+    Attributes:
+        sent, in_time, late, refused: requests.
+        batches, bytes_moved: of the whole trace.
+        median_s, p99_s: from arrival to answer, of all answers.
+        loading_s, computing_s: how long blocks were loaded, and forwards ran.
+    """
+
+    sent: float
+    in_time: float
+    late: float
+    refused: float
+    batches: float
+    bytes_moved: float
+    median_s: float
+    p99_s: float
+    loading_s: float
+    computing_s: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure as it is shown.
+
+    Attributes:
+        points: whether it is shown, and differs, in % of what was sent; else relatively.
+    """
+
+    title: str
+    name: str
+    points: bool = False
+    scale: float = 1.0
+
+    def value(self, figures: Figures) -> float:
+        value: float = getattr(figures, self.name)
+        return 100 * value / figures.sent if self.points else self.scale * value
+
+    def error(self, run: Figures, simulated: Figures) -> float:
+        """By how much the simulation says more: in points, or in % of the run's."""
+        difference = self.value(simulated) - self.value(run)
+        return difference if self.points else 100 * relative(difference, self.value(run))
+
+
+ROWS = (
+    Row("answered in time [%]", "in_time", points=True),
+    Row("refused [%]", "refused", points=True),
+    Row("late [%]", "late", points=True),
+    Row("batches", "batches"),
+    Row("MB moved", "bytes_moved", scale=1e-6),
+    Row("wait p50 [ms]", "median_s", scale=1e3),
+    Row("wait p99 [ms]", "p99_s", scale=1e3),
+    Row("loading [s]", "loading_s"),
+    Row("computing [s]", "computing_s"),
+)
+
+
+def of_run(outcome: Outcome, before: dict[str, float], after: dict[str, float]) -> Figures:
+    """The figures of a run: what its client saw, and what its counters say of the time between."""
+    counted = {name: after[name] - before[name] for name in after}
+    return Figures(
+        sent=outcome.sent,
+        in_time=outcome.in_time,
+        late=outcome.late,
+        refused=outcome.refused,
+        batches=counted["batches"],
+        bytes_moved=counted["moved_bytes"],
+        median_s=outcome.median_s,
+        p99_s=outcome.p99_s,
+        loading_s=counted["load_seconds"],
+        computing_s=counted["compute_seconds"],
+    )
+
+
+def simulated(costs: Costs, trace: Sequence[Arrival]) -> Figures:
+    """The figures of a simulation that begins as the server does: every model was asked once, one
+    after another. (That round is left out of them.)"""
+    first = a_round(costs)
+    begin_s = first[-1].deadline_s
+    later = [
+        replace(one, arrival_s=one.arrival_s + begin_s, deadline_s=one.deadline_s + begin_s)
+        for one in trace
+    ]
+    before, both = (replay(costs, some, policy(POLICY)) for some in (first, (*first, *later)))
+    return of_simulation(both, before)
+
+
+def of_simulation(both: Replay, before: Replay) -> Figures:
+    """The figures of a replay without those of what came before, of which nothing was late."""
+    waits = replace(both, waits_s=both.waits_s[before.served :])
+    return Figures(
+        sent=both.received - before.received,
+        in_time=both.served - before.served,
+        late=both.late - before.late,
+        refused=both.refused - before.refused,
+        batches=both.batches - before.batches,
+        bytes_moved=both.bytes_moved - before.bytes_moved,
+        median_s=waits.wait_s(0.5),
+        p99_s=waits.wait_s(0.99),
+        loading_s=both.loading_s - before.loading_s,
+        computing_s=both.computing_s - before.computing_s,
+    )
+
+
+def a_round(costs: Costs) -> tuple[Arrival, ...]:
+    """Every model asked once, each when the one before was answered."""
+    gap_s = 2 * max(units_of_patience(costs))
+    return tuple(
+        Arrival(place * gap_s, place, (place + 1) * gap_s) for place in range(len(costs.models))
+    )
+
+
+def with_overhead(costs: Costs, seconds: float) -> Costs:
+    """Every request takes so much longer on the device (negative: as without)."""
+    added = max(0.0, seconds)
+    models = tuple(
+        replace(one, seconds_per_task=one.seconds_per_task + added) for one in costs.models
+    )
+    return costs.priced(costs.loading, models)
+
+
+def typical_error(pairs: Sequence[tuple[Figures, Figures]], name: str) -> float:
+    """The median over (run, simulation) of |simulation - run| / run, of one of the figures."""
+    errors = []
+    for run, found in pairs:
+        value: float = getattr(run, name)
+        errors.append(abs(relative(getattr(found, name) - value, value)))
+    return median(errors)
+
+
+def relative(difference: float, whole: float) -> float:
+    """Nothing of nothing is 0, something of it infinite."""
+    if whole:
+        return difference / whole
+    return math.copysign(math.inf, difference) if difference else 0.0

@@ -1,0 +1,254 @@
+"""A run of our server beside the simulation of the same trace, and by how much it is off.
+
+    python -m benchmarks.simulated --quick     two loads, once: about a minute
+    python -m benchmarks.simulated             three loads, three times: about three minutes
+
+20 variants of three ResNets with random weights (`benchmarks/servers/models.py`, made once in
+--folder), memory for two whole models. `trunkline profile` measures the machine first; the server
+(`trunkline serve --profile`) and the simulation both take that. A load of 1 is what the server
+answers in a closed loop of 4 clients. Traces are drawn as `trunkline simulate` draws them, a
+request waiting 3 to 10 times as long as loading its model whole and computing takes, and replayed
+by a client process against a server that was started for it. The simulation begins as the server
+does, after every model was asked once.
+
+HTTP, JSON and the interpreter take time that no profile knows. So every trace is simulated twice:
+as `trunkline simulate` would, and with a fixed overhead for every request, measured first: the wait
+at the idle server beyond loading and computing. Errors are simulation minus run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean, median
+
+from benchmarks.measure import table, verdict
+from benchmarks.servers import models
+from benchmarks.servers.client import Asked
+from benchmarks.servers.comparing import spread
+from benchmarks.servers.laws import Law, law
+from benchmarks.servers.own import Own
+from benchmarks.servers.replay import Outcome, capacity, replay, run, warm_up
+from benchmarks.servers.server import REPOSITORY, Terms
+from benchmarks.servers.simulating import (
+    ROWS,
+    Figures,
+    of_run,
+    simulated,
+    typical_error,
+    with_overhead,
+)
+from trunkline.experiments.simulation import costs_of, units_of_patience
+from trunkline.experiments.trace_document import save_trace
+from trunkline.experiments.traces import Arrival, draw_trace
+from trunkline.loading.online import Costs
+from trunkline.runtime.machine import busy
+from trunkline.runtime.problem import build_problem, runnable
+from trunkline.runtime.profile import load_profile
+from trunkline.store import Store
+
+LOADS = (0.6, 1.0, 1.5)
+CLIENTS = 4
+ROUNDS = 5
+WAIT_S = 60.0
+TARGET = 0.1
+COUNTERS = ("batches", "moved_bytes", "load_seconds", "compute_seconds")
+Case = tuple[Law, float]
+
+
+class Profiled(Own):
+    """`trunkline serve` with a profile."""
+
+    @property
+    def profile(self) -> Path:
+        return self.terms.folder / "profile.json"
+
+    def command(self) -> Sequence[str]:
+        return [*super().command(), "--profile", str(self.profile)]
+
+    def counters(self) -> dict[str, float]:
+        """What it counted so far."""
+        return {name: self.total(name) or 0.0 for name in COUNTERS}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A run, and what simulations of its trace say: without the overhead and with it."""
+
+    run: Figures
+    plain: Figures
+    laden: Figures
+
+
+def main() -> int:
+    given = arguments()
+    if told := busy():
+        print(told)
+    library = models.prepare("resnet", given.folder.expanduser(), lambda text: print(text))
+    # the server and `trunkline simulate` have models by name, and break ties by their place
+    library = replace(library, variants=tuple(sorted(library.variants, key=lambda one: one.name)))
+    with tempfile.TemporaryDirectory(
+        prefix="trunkline-bench-", ignore_cleanup_errors=True
+    ) as folder:
+        terms = Terms(library, Path(folder), Path(folder), given.threads)
+        costs = profiled(terms)
+        print(
+            f"{len(library.variants)} models, {sum(library.bytes.values()) / 1e6:.0f} MB whole; "
+            f"memory for two: {library.memory_bytes / 1e6:.0f} MB; {terms.threads} threads"
+        )
+        with Profiled(terms) as server:
+            warm_up(server)
+            overhead_s = idle_overhead(server)
+            rate = given.capacity or capacity(server, CLIENTS, given.seconds)
+        print(
+            f"load 1: {rate:.1f} requests/s ({CLIENTS} clients in a closed loop)\n"
+            f"overhead: {1e3 * overhead_s:.1f} ms a request"
+        )
+        found, good = measure(terms, costs, given, rate, overhead_s)
+    for case, pairs in found.items():
+        show(case, case[1] * rate, pairs)
+    judge([one for pairs in found.values() for one in pairs])
+    return 0 if good else 1
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.simulated",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="about a minute")
+    parser.add_argument("--loads", nargs="+", type=float, help="1: what a closed loop carries")
+    parser.add_argument(
+        "--laws", nargs="+", type=law, metavar="LAW", help="arrivals:zipf (poisson:0)"
+    )
+    parser.add_argument("--seconds", type=float, help="length of a trace (8; quick: 4)")
+    parser.add_argument("--repeats", type=int, help="traces of each kind (3; quick: 1)")
+    parser.add_argument("--capacity", type=float, help="requests/s of load 1, not measured then")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--traces", type=Path, help="keep traces and profile in this folder")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("~/.cache/trunkline/serving-models"),
+        help="where the models are kept between runs (2.2 GB)",
+    )
+    given = parser.parse_args()
+    given.laws = given.laws or [Law("poisson", 0.0)]
+    given.loads = given.loads or (LOADS[::2] if given.quick else LOADS)
+    given.seconds = given.seconds or (4.0 if given.quick else 8.0)
+    given.repeats = given.repeats or (1 if given.quick else 3)
+    return given
+
+
+def profiled(terms: Terms) -> Costs:
+    """Measure the machine as the server will use it; what that says models cost."""
+    server = Profiled(terms)
+    store = str(terms.library.store)
+    command = [sys.executable, "-m", "trunkline", "profile", "--store", store, "--no-cold"]
+    command += ["--threads", str(terms.threads), "--output", str(server.profile)]
+    environment = server.whole_environment()
+    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, stdout=subprocess.DEVNULL)
+    names = [one.name for one in terms.library.variants]
+    measured = load_profile(server.profile)
+    able, _ = runnable(Store.open(terms.library.store), names, measured)
+    problem = build_problem(able, measured, (), deadline_s=0.0, bandwidth_hz=0.0)
+    return costs_of(problem, terms.library.memory_bytes)
+
+
+def idle_overhead(server: Profiled) -> float:
+    """Seconds that a request at the idle server waits beyond loading and computing.
+
+    The median over rounds of the mean over models.
+    """
+    asked = [Asked(0.0, one.name, 0, WAIT_S) for one in server.terms.library.variants]
+    found = []
+    for _ in range(ROUNDS):
+        before = server.counters()
+        answers = run(server, asked, clients=1, rounds=True)
+        after = server.counters()
+        busy_s = sum(after[name] - before[name] for name in ("load_seconds", "compute_seconds"))
+        found.append(mean(one.done_s - one.at_s for one in answers) - busy_s / len(answers))
+    return median(found)
+
+
+def measure(
+    terms: Terms, costs: Costs, given: argparse.Namespace, rate: float, overhead_s: float
+) -> tuple[dict[Case, list[Pair]], bool]:
+    """Every trace, run and simulated; whether no answer was wrong and none failed."""
+    cases: list[Case] = [(one, load) for one in given.laws for load in given.loads]
+    found: dict[Case, list[Pair]] = {case: [] for case in cases}
+    laden, good = with_overhead(costs, overhead_s), True
+    for repeat in range(given.repeats):
+        for case in cases[:: -1 if repeat % 2 else 1]:
+            (arrivals, zipf), load = case
+            trace = draw_trace(
+                units_of_patience(costs),
+                load * rate,
+                given.seconds,
+                arrivals=arrivals,
+                zipf=zipf,
+                seed=repeat,
+            )
+            keep(given.traces, f"{arrivals}-{zipf:g}-{load:g}-{repeat}.json", trace, terms, costs)
+            outcome, figures = served(terms, trace, given.seconds)
+            good &= not (outcome.wrong or outcome.failed)
+            if outcome.wrong or outcome.failed:
+                print(f"WRONG: {outcome.wrong} answers differ, {outcome.failed} requests failed")
+            found[case].append(Pair(figures, simulated(costs, trace), simulated(laden, trace)))
+    return found, good
+
+
+def served(terms: Terms, trace: Sequence[Arrival], seconds: float) -> tuple[Outcome, Figures]:
+    """What a server that was just started makes of a trace."""
+    with Profiled(terms) as server:
+        warm_up(server)
+        before = server.counters()
+        outcome = replay(server, trace, seconds)
+        return outcome, of_run(outcome, before, server.counters())
+
+
+def keep(
+    folder: Path | None, name: str, trace: Sequence[Arrival], terms: Terms, costs: Costs
+) -> None:
+    """Save a trace, and the profile beside it, for `trunkline simulate`."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    save_trace(folder / name, trace, [one.id for one in costs.models])
+    (folder / "profile.json").write_bytes(Profiled(terms).profile.read_bytes())
+
+
+def show(case: Case, rate: float, pairs: Sequence[Pair]) -> None:
+    """The figures of a load side by side."""
+    rows = []
+    for row in ROWS:
+        cells = [row.title, spread([row.value(one.run) for one in pairs])]
+        for name in ("plain", "laden"):
+            others: list[tuple[Figures, Figures]] = [(p.run, getattr(p, name)) for p in pairs]
+            cells.append(spread([row.value(other) for _, other in others]))
+            error = median(row.error(one, other) for one, other in others)
+            cells.append(f"{error:+.1f}" + ("" if row.points else " %"))
+        rows.append(cells)
+    print(f"\n{case[0]}, load {case[1]:g}: {rate:.1f} requests/s, {pairs[0].run.sent:.0f} sent\n")
+    print(table(("median (quartiles)", "run", "simulated", "off", "+ overhead", "off"), rows))
+
+
+def judge(pairs: Sequence[Pair]) -> None:
+    """The typical error of all runs, beside its target."""
+    print("\noff: simulated - run, medians of pairs; of percentages in points\n")
+    for way, which in (("", "plain"), (" with the overhead", "laden")):
+        both = [(one.run, getattr(one, which)) for one in pairs]
+        for what, name in (("goodput", "in_time"), ("bytes moved", "bytes_moved")):
+            error = typical_error(both, name)
+            print(verdict(f"{what}: median |simulated{way} - run| / run", error, TARGET))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
