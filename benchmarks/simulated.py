@@ -16,6 +16,9 @@ as when it was profiled. So every trace is simulated three times: "simulated" is
 simulate` says; "+ overhead" lets every request take longer by what was measured first, the wait at
 the idle server beyond loading and computing; "+ prices" also scales loads and forwards to what
 those of the run took, so what is still off is not the profile's. Off is simulation minus run.
+
+The server counts loads with the batch that they were for, so blocks that were loaded ahead and
+dropped again unused are among the simulation's bytes only.
 """
 
 from __future__ import annotations
@@ -143,7 +146,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--laws", nargs="+", type=law, metavar="LAW", help="arrivals:zipf (poisson:0)"
     )
-    parser.add_argument("--seconds", type=float, help="length of a trace (8; quick: 4)")
+    parser.add_argument("--seconds", type=float, help="length of a trace (6; quick: 4)")
     parser.add_argument("--repeats", type=int, help="traces of each kind (3; quick: 1)")
     parser.add_argument("--capacity", type=float, help="requests/s of load 1, not measured then")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -157,7 +160,7 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     given.laws = given.laws or [Law("poisson", 0.0)]
     given.loads = given.loads or (LOADS[::2] if given.quick else LOADS)
-    given.seconds = given.seconds or (4.0 if given.quick else 8.0)
+    given.seconds = given.seconds or (4.0 if given.quick else 6.0)
     given.repeats = given.repeats or (1 if given.quick else 3)
     return given
 
