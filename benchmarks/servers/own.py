@@ -51,9 +51,14 @@ class Own(Server):
 
     def total(self, name: str) -> float | None:
         """A counter of `/metrics`, over all its labels; None before it counted anything."""
+        found = self.values(f"{name}_total")
+        return sum(found.values()) if found else None
+
+    def values(self, name: str) -> dict[str, float]:
+        """A metric by the value of its label (of one label at most)."""
         text = HTTP.request("GET", f"{self.url}/metrics").data.decode()
-        found = re.findall(rf"^trunkline_{name}_total(?:{{[^}}]*}})? (\S+)$", text, re.M)
-        return sum(map(float, found)) if found else None
+        found = re.findall(rf'^trunkline_{name}(?:{{\w+="([^"]*)"}})? (\S+)$', text, re.M)
+        return {label: float(value) for label, value in found}
 
 
 class OwnWhole(Own):

@@ -11,6 +11,7 @@ from benchmarks.servers.replay import Outcome
 from trunkline.experiments.online import Replay, replay
 from trunkline.experiments.simulation import units_of_patience
 from trunkline.experiments.traces import Arrival
+from trunkline.links import Link, Stage
 from trunkline.loading.online import Costs, policy
 
 POLICY = "urgency"
@@ -38,6 +39,29 @@ class Figures:
     p99_s: float
     loading_s: float
     computing_s: float
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a server counted: batches and their requests by model, loads, their bytes, seconds."""
+
+    batches: dict[str, float]
+    requests: dict[str, float]
+    loads: float
+    moved_bytes: float
+    load_s: float
+    compute_s: float
+
+    def since(self, before: Counted) -> Counted:
+        """What came after something that was counted before."""
+        return Counted(
+            {name: many - before.batches.get(name, 0) for name, many in self.batches.items()},
+            {name: many - before.requests.get(name, 0) for name, many in self.requests.items()},
+            self.loads - before.loads,
+            self.moved_bytes - before.moved_bytes,
+            self.load_s - before.load_s,
+            self.compute_s - before.compute_s,
+        )
 
 
 @dataclass(frozen=True)
@@ -76,20 +100,19 @@ ROWS = (
 )
 
 
-def of_run(outcome: Outcome, before: dict[str, float], after: dict[str, float]) -> Figures:
-    """The figures of a run: what its client saw, and what its counters say of the time between."""
-    counted = {name: after[name] - before[name] for name in after}
+def of_run(outcome: Outcome, counted: Counted) -> Figures:
+    """The figures of a run: what its client saw, and what its server counted meanwhile."""
     return Figures(
         sent=outcome.sent,
         in_time=outcome.in_time,
         late=outcome.late,
         refused=outcome.refused,
-        batches=counted["batches"],
-        bytes_moved=counted["moved_bytes"],
+        batches=sum(counted.batches.values()),
+        bytes_moved=counted.moved_bytes,
         median_s=outcome.median_s,
         p99_s=outcome.p99_s,
-        loading_s=counted["load_seconds"],
-        computing_s=counted["compute_seconds"],
+        loading_s=counted.load_s,
+        computing_s=counted.compute_s,
     )
 
 
@@ -138,6 +161,30 @@ def with_overhead(costs: Costs, seconds: float) -> Costs:
         replace(one, seconds_per_task=one.seconds_per_task + added) for one in costs.models
     )
     return costs.priced(costs.loading, models)
+
+
+def at_prices(costs: Costs, counted: Counted) -> Costs:
+    """Costs by which the loads and forwards of a run would have taken what they took: all loads
+    scaled alike, and all forwards."""
+    link = costs.loading
+    expected_s = link.overhead_s * counted.loads + link.seconds_per_byte * counted.moved_bytes
+    slower = counted.load_s / expected_s if expected_s > 0 else 1.0
+    expected_s = sum(
+        one.seconds_per_batch * counted.batches.get(one.id, 0)
+        + one.seconds_per_task * counted.requests.get(one.id, 0)
+        for one in costs.models
+    )
+    factor = counted.compute_s / expected_s if expected_s > 0 else 1.0
+    models = tuple(
+        replace(
+            one,
+            seconds_per_batch=factor * one.seconds_per_batch,
+            seconds_per_task=factor * one.seconds_per_task,
+        )
+        for one in costs.models
+    )
+    stages = tuple(Stage(s.bytes_per_s / slower, s.overhead_s * slower) for s in link.stages)
+    return costs.priced(Link(stages), models)
 
 
 def typical_error(pairs: Sequence[tuple[Figures, Figures]], name: str) -> float:

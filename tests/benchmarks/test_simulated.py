@@ -15,7 +15,9 @@ from benchmarks.servers.own import Own
 from benchmarks.servers.replay import Outcome
 from benchmarks.servers.simulating import (
     ROWS,
+    Counted,
     Figures,
+    at_prices,
     of_run,
     simulated,
     typical_error,
@@ -67,13 +69,26 @@ def test_the_overhead_is_added_to_each_request() -> None:
 
 
 def test_a_run_counts_from_when_its_trace_begins() -> None:
-    """What the counters said before is taken off."""
+    """What the server counted before is taken off, model by model."""
     outcome = Outcome(10.0, 4, 3, 1, 0, 0, 0, 0.1, 0.2, 0.0, None)
-    names = ("batches", "moved_bytes", "load_seconds", "compute_seconds")
-    before, after = dict.fromkeys(names, 2.0), dict(zip(names, (5, 6, 7, 8), strict=True))
-    found = of_run(outcome, before, after)
-    assert (found.batches, found.bytes_moved, found.loading_s, found.computing_s) == (3, 4, 5, 6)
+    before = Counted({"a": 2}, {"a": 3}, 1, 4.0, 0.5, 0.25)
+    after = Counted({"a": 3, "b": 2}, {"a": 5, "b": 2}, 3, 10.0, 1.5, 2.25)
+    counted = after.since(before)
+    assert counted == Counted({"a": 1, "b": 2}, {"a": 2, "b": 2}, 2, 6.0, 1.0, 2.0)
+    found = of_run(outcome, counted)
+    assert (found.batches, found.bytes_moved, found.loading_s, found.computing_s) == (3, 6, 1, 2)
     assert (found.sent, found.in_time, found.late, found.refused) == (4, 3, 1, 0)
+
+
+def test_prices_are_those_of_the_run() -> None:
+    """2 MB in 4 ms instead of 2, and batches of 1 and 2 in 4 ms instead of 3 + 5: what loads and
+    what computes is scaled apart; a run that did neither changes nothing."""
+    run = Counted({"a": 1, "b": 1}, {"a": 1, "b": 2}, 1, 2e6, 4e-3, 4e-3)
+    found = at_prices(costs(5e6), run)
+    assert found.loading.seconds(2e6) == pytest.approx(4e-3)
+    assert found.compute_seconds(0, 1) == pytest.approx(1.5e-3)
+    still = at_prices(costs(5e6), Counted({}, {}, 0, 0.0, 0.0, 0.0))
+    assert (still.loading, still.models) == (costs(5e6).loading, costs(5e6).models)
 
 
 def test_errors_are_signed() -> None:
@@ -108,6 +123,7 @@ def test_a_counter_is_summed_over_its_labels(monkeypatch: pytest.MonkeyPatch) ->
     server = Own.__new__(Own)
     server.url = "http://there"
     assert server.total("batches") == 5
+    assert server.values("batches_total") == {"a": 2, "b": 3}
     assert server.total("stuck") == 4
     assert server.total("moved_bytes") is None
     assert server.bytes_moved() is None
