@@ -10,7 +10,7 @@ from hashlib import sha256
 import torch
 
 from trunkline.errors import UnknownModelError
-from trunkline.server.work import Answer, BatchRecord, ServedModel, Snapshot, State
+from trunkline.server.work import Answer, BatchRecord, LoadRecord, ServedModel, Snapshot, State
 from trunkline.store.model import StoredBlock, StoredModel
 
 
@@ -43,6 +43,11 @@ def record(model: str = "a", error: str = "", **changes: float) -> BatchRecord:
     """A batch of two requests that loaded for 10 ms and then computed for 30 ms."""
     usual = BatchRecord(model, 2, 3, 50, 200, 1.0, 1.01, 1.01, 1.04, 0.01, 0.02, 0.001, error)
     return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def load(model: str = "a") -> LoadRecord:
+    """A load of 50 bytes in 10 ms, as planned."""
+    return LoadRecord(model, 50, 1.0, 1.01, 0.01)
 
 
 class StillEngine:

@@ -24,7 +24,7 @@ from trunkline.runtime import Runtime
 from trunkline.server import catalogue
 from trunkline.server.engine import LocalEngine
 from trunkline.server.opening import open_engine
-from trunkline.server.work import Answer, BatchRecord, Limits, State
+from trunkline.server.work import Answer, BatchRecord, Limits, LoadRecord, State
 from trunkline.store import InputSpec, Store
 
 BOTTOM = ("0.", "1.", "3.", "4.")
@@ -37,6 +37,7 @@ class Told:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.batches: list[BatchRecord] = []
+        self.loads: list[LoadRecord] = []
         self.look: Callable[[], None] = lambda: None
 
     def received(self, model: str) -> None:
@@ -48,6 +49,9 @@ class Told:
     def refused(self, model: str, reason: Reason) -> None:
         self.counts["refused"] += 1
         self.counts[reason] += 1
+
+    def loaded(self, record: LoadRecord) -> None:
+        self.loads.append(record)
 
     def batch(self, record: BatchRecord) -> None:
         self.batches.append(record)
@@ -118,6 +122,7 @@ def test_whole_models_share_nothing(store: Store, add: Any) -> None:
         moved = [one.bytes_moved for one in told.batches]
         assert moved[1:] == [size] * 3
         assert moved[0] in (0, size)
+        assert [one.bytes for one in told.loads] == [one for one in moved if one]
         assert len(first) == len(store.model("a").blocks)
 
 

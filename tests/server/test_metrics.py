@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.server.still_engine import StillEngine, record, served
+from tests.server.still_engine import StillEngine, load, record, served
 from trunkline.errors import Reason
 from trunkline.server.metrics import Metrics
 from trunkline.server.tally import Tally
@@ -94,6 +94,8 @@ def test_batches_are_counted_by_model() -> None:
     metrics.batch(record("a"))
     metrics.batch(record("a"))
     metrics.batch(record("b", error="out of memory"))
+    metrics.loaded(load("a"))
+    metrics.loaded(load("a"))
     families = read(metrics)
     assert value(families, "moved_bytes_total", model="a") == 100
     assert value(families, "asked_bytes_total", model="a") == 400

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from tests.server.still_engine import record
+from tests.server.still_engine import load, record
 from trunkline.errors import Reason
 from trunkline.server.tally import Second, Tally
 
@@ -29,6 +29,8 @@ def test_batches() -> None:
     tally = Tally()
     tally.batch(record())
     tally.batch(record(error="broken"))
+    tally.loaded(load())
+    tally.loaded(load())
     counts = tally.counts()
     assert (counts.batches, counts.failed) == (2, 1)
     assert (counts.bytes_moved, counts.bytes_asked) == (100, 400)

@@ -15,8 +15,8 @@ from trunkline.server.combining import Combined, Part, combine
 from trunkline.server.executing import Outputs, carry_out
 from trunkline.server.joining import joining
 from trunkline.server.mixing import Group
-from trunkline.server.state import Loaded, Request, Run, State
-from trunkline.server.work import Answer, BatchRecord
+from trunkline.server.state import Request, Run, State
+from trunkline.server.work import Answer, BatchRecord, LoadRecord
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Computing:
         last = max(
             loads.values(),
             key=lambda one: one.end_s,
-            default=Loaded(0, began, began, 0.0),
+            default=LoadRecord(run.model.name, 0, began, began, 0.0),
         )
         self._state.observer.batch(
             BatchRecord(
@@ -169,7 +169,7 @@ class Computing:
         answers: Sequence[Outputs | TrunklineError],
         began: float,
         ended: float,
-        loads: Mapping[str, Loaded],
+        loads: Mapping[str, LoadRecord],
     ) -> None:
         batch = _samples(run)
         for request, outputs in zip(run.requests, answers, strict=True):

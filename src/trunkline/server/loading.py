@@ -10,7 +10,8 @@ from collections.abc import Collection
 from trunkline.errors import Reason, RefusedError, StoreError, TrunklineError
 from trunkline.loading.scheduler import Load
 from trunkline.runtime.inputs import reason
-from trunkline.server.state import Loaded, Request, State
+from trunkline.server.state import Request, State
+from trunkline.server.work import LoadRecord
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +68,11 @@ class Loading:
         ended = time.monotonic()
         with self._state.lock:
             self._state.models[name].recover()
-            self._state.loads[name] = Loaded(moved.bytes_moved, began, ended, load.seconds)
+            record = LoadRecord(name, moved.bytes_moved, began, ended, load.seconds)
+            self._state.loads[name] = record
             if self._state.estimates.loaded(moved.bytes_moved, ended - began):
                 self._state.reprice()
+        self._state.observer.loaded(record)
         return None
 
     def _fail(self, name: str, error: TrunklineError) -> list[Request]:

@@ -16,7 +16,7 @@ from logging.handlers import QueueHandler, QueueListener
 from typing import Any, Final, TextIO
 
 from trunkline.errors import Reason
-from trunkline.server.work import BatchRecord
+from trunkline.server.work import BatchRecord, LoadRecord
 from trunkline.units import shorten
 
 NAMES: Final = ("trunkline", "uvicorn")
@@ -67,6 +67,9 @@ class LogObserver:
             decision_s=record.decision_s,
             **({"error": shorten(record.error, LONGEST_ERROR)} if record.error else {}),
         )
+
+    def loaded(self, record: LoadRecord) -> None:
+        """Not logged."""
 
     def decided(self, seconds: float, waiting: int) -> None:
         """Not logged."""

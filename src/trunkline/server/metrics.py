@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from trunkline.errors import Reason
 from trunkline.server.tally import Tally
-from trunkline.server.work import BatchRecord, Engine, Snapshot, State
+from trunkline.server.work import BatchRecord, Engine, LoadRecord, Snapshot, State
 
 STEP_BUCKETS_S: Final = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
@@ -31,20 +31,13 @@ _BATCH_COUNTERS: Final[tuple[tuple[str, str, Callable[[BatchRecord], float]], ..
     ("batches", "Batches that ended, failed ones included.", lambda r: 1),
     ("batches_failed", "Batches that ended with an error.", lambda r: bool(r.error)),
     ("batch_requests", "Requests in batches.", lambda r: r.requests),
-    ("moved_bytes", "Bytes of parameter blocks loaded for batches.", lambda r: r.bytes_moved),
     (
         "asked_bytes",
         "Bytes of the models of all batches, each counted whole. The hit ratio by bytes is "
         "1 - rate(trunkline_moved_bytes_total) / rate(trunkline_asked_bytes_total).",
         lambda r: r.bytes_asked,
     ),
-    ("load_seconds", "Time in which blocks were loaded.", lambda r: _load_s(r)),
     ("compute_seconds", "Time in which forwards ran.", lambda r: _compute_s(r)),
-    (
-        "planned_load_seconds",
-        "What the planner expected of trunkline_load_seconds_total.",
-        lambda r: r.planned_load_s,
-    ),
     (
         "planned_compute_seconds",
         "What the planner expected of trunkline_compute_seconds_total.",
@@ -52,6 +45,17 @@ _BATCH_COUNTERS: Final[tuple[tuple[str, str, Callable[[BatchRecord], float]], ..
     ),
 )
 """Counters by model: name without prefix and `_total`, help, what a batch adds."""
+
+_LOAD_COUNTERS: Final[tuple[tuple[str, str, Callable[[LoadRecord], float]], ...]] = (
+    ("moved_bytes", "Bytes of parameter blocks loaded.", lambda r: r.bytes),
+    ("load_seconds", "Time in which blocks were loaded.", lambda r: r.end_s - r.begin_s),
+    (
+        "planned_load_seconds",
+        "What the planner expected of trunkline_load_seconds_total.",
+        lambda r: r.planned_s,
+    ),
+)
+"""The same, what a load adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +121,25 @@ class Metrics:
     def refused(self, model: str, reason: Reason) -> None:
         """The tally counts it."""
 
+    def loaded(self, record: LoadRecord) -> None:
+        """A load ended."""
+        with self._lock:
+            totals = self._of(record.model)
+            for name, _, of in _LOAD_COUNTERS:
+                totals[name] += of(record)
+        self._histograms.load.observe(record.end_s - record.begin_s)
+
+    def _of(self, model: str) -> dict[str, float]:
+        counters = (*_BATCH_COUNTERS, *_LOAD_COUNTERS)
+        return self._by_model.setdefault(model, {name: 0.0 for name, *_ in counters})
+
     def batch(self, record: BatchRecord) -> None:
         """A batch ended."""
         with self._lock:
-            totals = self._by_model.setdefault(
-                record.model, {name: 0.0 for name, _, _ in _BATCH_COUNTERS}
-            )
+            totals = self._of(record.model)
             for name, _, of in _BATCH_COUNTERS:
                 totals[name] += of(record)
         self._histograms.samples.observe(record.samples)
-        if record.load_end_s > record.load_begin_s:
-            self._histograms.load.observe(_load_s(record))
         if record.error:
             return
         self._histograms.compute.observe(_compute_s(record))
@@ -165,7 +177,7 @@ class _Live(Collector):
         yield from self._requests()
         snapshot = self.engine.snapshot() if self.engine is not None else None
         totals = self._totals(snapshot)
-        for name, text, _ in _BATCH_COUNTERS:
+        for name, text, _ in (*_BATCH_COUNTERS, *_LOAD_COUNTERS):
             family = CounterMetricFamily(f"trunkline_{name}", text, labels=["model"])
             for model, counted in totals.items():
                 family.add_metric([model], counted[name])

@@ -20,7 +20,7 @@ from trunkline.server.sharing import Sharing, key_of
 from trunkline.server.status import BATCH_MOST, BATCH_SECONDS, status
 from trunkline.server.tally import Tally
 from trunkline.server.timeline import Timeline
-from trunkline.server.work import BatchRecord, Engine, Observer, Snapshot
+from trunkline.server.work import BatchRecord, Engine, LoadRecord, Observer, Snapshot
 
 STATIC: Final = {
     "/": ("page.html", "text/html; charset=utf-8"),
@@ -73,6 +73,11 @@ class Operations:
         """A batch ended."""
         for observer in self._all:
             observer.batch(record)
+
+    def loaded(self, record: LoadRecord) -> None:
+        """A load ended."""
+        for observer in self._all:
+            observer.loaded(record)
 
     def decided(self, seconds: float, waiting: int) -> None:
         """The scheduler took a decision."""

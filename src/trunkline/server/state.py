@@ -20,7 +20,7 @@ from trunkline.server.batching import Shape
 from trunkline.server.catalogue import Served
 from trunkline.server.estimates import Estimates
 from trunkline.server.mixing import Group, Mixing
-from trunkline.server.work import Answer, BatchRecord, Limits, Observer
+from trunkline.server.work import Answer, BatchRecord, Limits, LoadRecord, Observer
 from trunkline.store import library_of
 from trunkline.units import shorten
 
@@ -37,6 +37,9 @@ class Nobody:
         """Nothing."""
 
     def refused(self, model: str, reason: Reason) -> None:
+        """Nothing."""
+
+    def loaded(self, record: LoadRecord) -> None:
         """Nothing."""
 
     def batch(self, record: BatchRecord) -> None:
@@ -81,16 +84,6 @@ class Run:
         return list(dict.fromkeys((self.model, *(one.model for one in self.requests))))
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A load that ended, for the record of the batch that it was for."""
-
-    bytes: int
-    begin_s: float
-    end_s: float
-    planned_s: float
-
-
 class State:
     """Requests, models, the scheduler, and what runs.
 
@@ -128,7 +121,7 @@ class State:
         self.mixing = Mixing(runtime)
         self.scheduler = Scheduler(self.costs(), policy)
         self.requests: dict[int, Request] = {}
-        self.loads: dict[str, Loaded] = {}
+        self.loads: dict[str, LoadRecord] = {}
         self.run: Run | None = None
         self.stuck: list[Run] = []
         self.paused = 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trunkline.errors import Reason
-from trunkline.server.work import BatchRecord
+from trunkline.server.work import BatchRecord, LoadRecord
 
 SECONDS: Final = 60
 """How far back `Counts.recent` goes."""
@@ -41,7 +41,7 @@ class Counts:
         late: those answered after it.
         refused: those not answered, by reason; every reason is a key.
         batches: batches that ended, `failed` ones included.
-        bytes_moved, bytes_asked: what was loaded for the batches, and the bytes of their models.
+        bytes_moved, bytes_asked: what was loaded, and the bytes of the models of all batches.
         recent: the seconds of the last minute in which a request ended, oldest first.
     """
 
@@ -93,12 +93,16 @@ class Tally:
             self._refused[reason] += 1
             self._this_second()[3] += 1
 
+    def loaded(self, record: LoadRecord) -> None:
+        """A load ended."""
+        with self._lock:
+            self._moved += record.bytes
+
     def batch(self, record: BatchRecord) -> None:
         """A batch ended."""
         with self._lock:
             self._batches += 1
             self._failed += bool(record.error)
-            self._moved += record.bytes_moved
             self._asked += record.bytes_asked
 
     def decided(self, seconds: float, waiting: int) -> None:

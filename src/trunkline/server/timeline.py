@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from trunkline.errors import Reason
-from trunkline.server.work import BatchRecord
+from trunkline.server.work import BatchRecord, LoadRecord
 
 RESOURCES: Final = ("loading", "computing")
 """One thread of the trace each."""
@@ -51,6 +51,9 @@ class Timeline:
         with self._lock:
             self._batches.append(record)
             self._forget()
+
+    def loaded(self, record: LoadRecord) -> None:
+        """The batch that it was for shows it."""
 
     def decided(self, seconds: float, waiting: int) -> None:
         """A decision was taken with so many requests waiting."""

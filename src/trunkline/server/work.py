@@ -77,13 +77,30 @@ class ServedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadRecord:
+    """Blocks that came into memory for a model, whether or not a batch of it follows.
+
+    Attributes:
+        bytes: of the blocks that came.
+        planned_s: what the scheduler expected it to take.
+    """
+
+    model: str
+    bytes: int
+    begin_s: float
+    end_s: float
+    planned_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class BatchRecord:
     """What became of a batch.
 
     Attributes:
         model: whose it was; of a batch that mixed adapters, the one that was next.
         requests, samples: how many it had.
-        bytes_moved: what was loaded for it.
+        bytes_moved: what was loaded last for its model since that last computed. Blocks that were
+            loaded and left again before are not in it; `LoadRecord` has all.
         bytes_asked: the bytes of the whole model, or of the models, each whole.
         load_begin_s, load_end_s: equal if nothing was loaded. The load may have run beside the
             computing of the batch before; the last one, where several models were loaded for it.
@@ -144,6 +161,9 @@ class Observer(Protocol):
 
     def refused(self, model: str, reason: Reason) -> None:
         """A request was not answered. received = answered + refused + in flight, always."""
+
+    def loaded(self, record: LoadRecord) -> None:
+        """A load ended well."""
 
     def batch(self, record: BatchRecord) -> None:
         """A batch ended, well or not."""
