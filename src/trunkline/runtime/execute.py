@@ -21,6 +21,7 @@ from trunkline.runtime.cache import drop_cached, warm_files
 from trunkline.runtime.inputs import gather, infer
 from trunkline.runtime.profile import computing_key
 from trunkline.runtime.report import BatchRun, RunReport
+from trunkline.runtime.resident import digest_of
 from trunkline.runtime.runtime import Runtime
 from trunkline.store import Store, StoredModel
 
@@ -162,7 +163,7 @@ class _Run:
         paused = time.perf_counter()
         store = self._runtime.store
         blocks = self._runtime.stored(model).blocks
-        if not drop_cached([store.blob_path(block.digest) for block in blocks if block.bytes]):
+        if not drop_cached([store.blob_path(digest_of(block)) for block in blocks if block.bytes]):
             raise InputError(
                 f"the system keeps the files of {store.path} cached: no load can come from the disk"
             )
@@ -228,8 +229,11 @@ def _read_all(models: Iterable[StoredModel], store: Store) -> None:
 def _start_with(
     problem: LoadingProblem, models: Mapping[str, StoredModel], runtime: Runtime
 ) -> None:
-    """Make exactly the problem's resident blocks resident."""
+    """Make exactly the problem's resident blocks resident; whole-model loading has no use for
+    them."""
     runtime.clear()
+    if not runtime.partial:
+        return
     known = {block.digest: name for name, model in models.items() for block in model.blocks}
     wanted = [digest for digest in sorted(problem.resident) if digest in known]
     runtime.bring(wanted)

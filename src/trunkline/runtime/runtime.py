@@ -116,7 +116,8 @@ class Runtime:
         return self._residents.bytes
 
     def stored(self, name: str) -> StoredModel:
-        """The model as the store has it (looked up once)."""
+        """The model as the store has it (looked up once); with whole-model loading, the digests of
+        its blocks tell whose they are."""
         with self._lock:
             return self._look_up(name).model
 
