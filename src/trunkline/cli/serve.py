@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "TRUNKLINE_TOKEN"
 LONGEST_TOKEN = 4096
+MOST_REASONS = 3
 LONGEST_MS = 24 * 3600 * 1e3
 
 
@@ -262,4 +263,15 @@ def _warn(settings: ServerSettings) -> None:
 
 
 def _say(engine: Engine, url: str) -> None:
-    as_is(console(), f"serving {count(len(engine.models()), 'model')} at {url}")
+    """How many models are served, where, and why others are not."""
+    from trunkline.server.work import State
+
+    models = engine.models()
+    away = [one for one in models if one.state is not State.READY]
+    for one in away[:MOST_REASONS]:
+        note(f"model {one.name!r} cannot be served: {one.reason}")
+    if len(away) > MOST_REASONS:
+        note(f"nor can {count(len(away) - MOST_REASONS, 'other model')}; the page at / says why")
+    ready = len(models) - len(away)
+    what = count(ready, "model") if not away else f"{ready} of {count(len(models), 'model')}"
+    as_is(console(), f"serving {what} at {url}")
