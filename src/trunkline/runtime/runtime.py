@@ -272,11 +272,8 @@ class Runtime:
         Raises:
             InputError: the model is not resident; `switch` to it first.
         """
-        with self._turn, self._lock, torch.inference_mode(False):
-            known = self._ready(name)
-            if not known.skeleton.holds(known.binding, self._residents):
-                known.skeleton.assign(known.binding, self._residents)
-            return known.skeleton.module
+        with self._turn, self._lock:
+            return self._module(name)
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """The model's resident tensors by name (InputError if some are not resident).
@@ -314,8 +311,8 @@ class Runtime:
 
     def close(self) -> None:
         """Let all blocks, threads and pinned memory go."""
-        with self._lock:
-            self.clear()
+        with self._turn, self._lock:
+            self._let_go(self.resident - self._in_use)
             self._memory.close()
 
     def __enter__(self) -> Runtime:
@@ -339,12 +336,19 @@ class Runtime:
     def _forward(self, name: str) -> Iterator[tuple[torch.nn.Module, Known]]:
         """The module of a resident model, whose blocks stay until the end."""
         with self._lock:
-            module, known = self.module(name), self._known[name]
+            module, known = self._module(name), self._known[name]
             self._computing.append(known)
         try:
             yield module, known
         finally:  # not under the lock: a prefetch may hold it for long
             self._computing.remove(known)
+
+    def _module(self, name: str) -> torch.nn.Module:
+        with torch.inference_mode(False):
+            known = self._ready(name)
+            if not known.skeleton.holds(known.binding, self._residents):
+                known.skeleton.assign(known.binding, self._residents)
+            return known.skeleton.module
 
     def _call(
         self,
