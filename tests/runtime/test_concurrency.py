@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from threading import RLock
 from typing import Any
 
@@ -41,3 +42,29 @@ def test_the_turn_is_never_taken_under_the_lock(store: Store, add: Any) -> None:
     runtime.close()
     assert turn.taken >= 5
     assert turn.out_of_order == 0
+
+
+def test_a_network_is_built_beside_the_others_work(store: Store, add: Any) -> None:
+    """While one model's network is built, another is switched to, runs and is evicted."""
+    add("a", "conv")
+    add("b", "slowly_built")
+    import tiny_models
+
+    x = torch.randn(1, 3, 9, 9)
+    with Runtime(store) as runtime, ThreadPoolExecutor(2) as pool:
+        runtime.prepare("a")
+        building = pool.submit(runtime.prepare, "b")
+        assert tiny_models.BUILDING.wait(10)
+
+        def work() -> int:
+            runtime.switch("a")
+            runtime.infer("a", x)
+            return runtime.evict(runtime.resident)
+
+        try:
+            assert pool.submit(work).result(10) == store.model("a").bytes
+            assert not building.done()
+        finally:
+            tiny_models.BUILT.set()
+        building.result(10)
+        assert runtime.switch("b").bytes_moved == store.model("b").bytes

@@ -94,9 +94,8 @@ class Following:
                 log.warning("model %r is served as it was: %s", name, error)
             if known is not None:
                 return
-        if known is None:  # nobody uses it yet, and a large network takes its time to be built
-            with suppress(TrunklineError):
-                self._state.runtime.prepare(name)
+        with suppress(TrunklineError):  # what fails fails again below, and is told there
+            self._state.runtime.build(name)  # a large network takes its time: nobody waits for it
         try:
             with self._state.changing():
                 self._state.replace(name, look_up(self._state.runtime, name))

@@ -1,0 +1,49 @@
+"""Models that come into the store, change or leave it while a server runs."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+
+from trunkline.server.engine import LocalEngine
+from trunkline.server.opening import open_engine
+from trunkline.store import InputSpec, Store
+
+FOUR = InputSpec((4,))
+
+
+def answer(engine: LocalEngine, model: str) -> torch.Tensor:
+    """What a model says to ones."""
+    x = torch.ones(1, 4)
+    return engine.submit(model, {"x": x}, time.monotonic() + 20).result(20).outputs["output"]
+
+
+@pytest.mark.parametrize("how", ["loaded", "found", "changed"])
+def test_a_network_is_built_beside_requests(store: Store, add: Any, how: str) -> None:
+    """While the network of a model that comes or changes is built, other models answer."""
+    add("a", "summing", input=FOUR)
+    if how == "changed":
+        add("b", "fussy", input=FOUR)
+    import tiny_models
+
+    engine = open_engine(store)
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            if how == "changed":
+                store.remove("b")
+            add("b", "slowly_built", input=FOUR)
+            come = engine._following.refresh if how != "loaded" else lambda: engine.load("b")
+            coming = pool.submit(come)
+            assert tiny_models.BUILDING.wait(10)
+            pool.submit(answer, engine, "a").result(10)
+            assert not coming.done()
+            tiny_models.BUILT.set()
+            coming.result(10)
+            assert answer(engine, "b").shape == (1, 4)
+        finally:
+            tiny_models.BUILT.set()
+            engine.close()
