@@ -313,3 +313,12 @@ def slowly_built() -> nn.Module:
         if not BUILT.wait(30):
             raise RuntimeError("nobody told the network to be built")
     return layer
+
+
+def partly_empty() -> nn.Module:
+    """A layer, and one without inputs, whose weights have no bytes."""
+    part = nn.Module()
+    part.weight = nn.Parameter(torch.empty(0))
+    layer = nn.Linear(4, 4)
+    layer.part = part
+    return layer

@@ -178,7 +178,9 @@ class State:
         resident = self.runtime.resident
         self.scheduler.adopt(self.costs(), resident)
         counted = set(self.digests(self.scheduler.resident))
-        self.runtime.evict(resident - counted)  # or nobody would count it
+        blocks = (block for one in self.models.values() for block in one.stored.blocks)
+        empty = {block.digest for block in blocks if not block.bytes}  # in no piece, yet needed
+        self.runtime.evict(resident - counted - empty)  # or nobody would count it
         for one in self.scheduler.queue:
             if one.key in self.requests:
                 self.requests[one.key].waiting = one
