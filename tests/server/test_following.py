@@ -47,3 +47,34 @@ def test_a_network_is_built_beside_requests(store: Store, add: Any, how: str) ->
         finally:
             tiny_models.BUILT.set()
             engine.close()
+
+
+def test_nothing_is_kept_of_models_that_left(store: Store, add: Any) -> None:
+    """Models that come, answer and leave, one unloaded before, leave no trace in the engine."""
+    add("a", "summing", input=FOUR)
+    engine = open_engine(store)
+    state: Any = engine._state
+
+    def kept() -> list[int]:
+        runtime = state.runtime
+        checked, places = runtime._checked, runtime._residents._places
+        notes = (runtime._known, runtime._skeletons._built, places, checked._paths, checked._found)
+        return [len(one) for one in (*notes, state.loads, engine._following.removed)]
+
+    try:
+        answer(engine, "a")
+        before = kept()
+        for classes in (2, 3):
+            add(f"b{classes}", "conv", classes=classes)
+            add(f"c{classes}", "fussy", classes, input=FOUR)
+            engine._following.refresh()
+            state.runtime.verify(f"b{classes}")
+            answer(engine, f"c{classes}")
+            engine.unload(f"b{classes}")
+            store.remove(f"b{classes}")
+            store.remove(f"c{classes}")
+            engine._following.refresh()
+        assert [one.stored.name for one in engine.models()] == ["a"]
+        assert kept() == before
+    finally:
+        engine.close()

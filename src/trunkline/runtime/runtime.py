@@ -316,6 +316,15 @@ class Runtime:
         with self._lock:
             self._known.pop(name, None)
 
+    def tidy(self) -> None:
+        """Let go of networks and notes that serve no model that is looked up, nor a forward."""
+        with self._lock:
+            used = [*self._known.values(), *self._computing]
+            self._skeletons.keep([one.skeleton for one in used])
+            blocks = [block for one in used for block in one.blocks.values()]
+            self._residents.keep_places({block.digest for block in blocks})
+            self._checked.keep({digest_of(block) for block in blocks})
+
     def close(self) -> None:
         """Let all blocks, threads and pinned memory go."""
         with self._turn, self._lock:

@@ -58,6 +58,12 @@ class Skeletons:
             if one is skeleton:
                 del self._built[key]
 
+    def keep(self, used: Collection[Skeleton]) -> None:
+        """Let go of all others."""
+        for skeleton in list(self._built.values()):
+            if not any(skeleton is one for one in used):
+                self.drop(skeleton)
+
     def _new(self, architecture: Architecture, model: str) -> Skeleton:
         require_trust(architecture, model, self._trust)
         return Skeleton(architecture, self._device)
