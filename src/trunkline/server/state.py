@@ -185,6 +185,12 @@ class State:
             if one.key in self.requests:
                 self.requests[one.key].waiting = one
 
+    def look_around(self) -> None:
+        """Tell the scheduler what is in memory, where that may not be as it planned."""
+        there = self.scheduler.costs.where(self.runtime.resident)
+        load = self.scheduler.loading
+        self.scheduler.resident = there if load is None else (there & ~load.evict) | load.bring
+
     @contextmanager
     def changing(self) -> Iterator[None]:
         """The lock, at a moment when nothing loads or computes."""
