@@ -22,6 +22,14 @@ def answer(engine: LocalEngine, model: str) -> torch.Tensor:
     return engine.submit(model, {"x": x}, time.monotonic() + 20).result(20).outputs["output"]
 
 
+def following_by_hand(store: Store) -> LocalEngine:
+    """An engine that looks at its store only where the test says so."""
+    engine = open_engine(store)
+    engine._following.stop()
+    engine._following.thread.join()
+    return engine
+
+
 @pytest.mark.parametrize("how", ["loaded", "found", "changed"])
 def test_a_network_is_built_beside_requests(store: Store, add: Any, how: str) -> None:
     """While the network of a model that comes or changes is built, other models answer."""
@@ -30,7 +38,7 @@ def test_a_network_is_built_beside_requests(store: Store, add: Any, how: str) ->
         add("b", "fussy", input=FOUR)
     import tiny_models
 
-    engine = open_engine(store)
+    engine = following_by_hand(store)
     with ThreadPoolExecutor(2) as pool:
         try:
             if how == "changed":
@@ -52,7 +60,7 @@ def test_a_network_is_built_beside_requests(store: Store, add: Any, how: str) ->
 def test_nothing_is_kept_of_models_that_left(store: Store, add: Any) -> None:
     """Models that come, answer and leave, one unloaded before, leave no trace in the engine."""
     add("a", "summing", input=FOUR)
-    engine = open_engine(store)
+    engine = following_by_hand(store)
     state: Any = engine._state
 
     def kept() -> list[int]:
