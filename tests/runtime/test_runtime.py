@@ -499,3 +499,40 @@ def test_an_abandoned_forward_keeps_nobody_waiting(store: Store, add: Any) -> No
         tiny_models.GO_ON.set()
         assert torch.equal(runtime.infer("b", x), normal_output("waiting", b, x))
         assert torch.equal(answer.result(10), normal_output("waiting", a, x))
+
+
+def test_what_nobody_uses_is_let_go(store: Store, add: Any) -> None:
+    """After `forget` and `tidy`, a model's network is gone, unless another has the same one; those
+    that are still looked up run as before, and load nothing again."""
+    add("a", "conv")
+    add("b", "conv", 1)
+    add("c", "positional")
+    x = torch.randn(2, 3, 9, 9)
+    with Runtime(store, memory_bytes=10**6) as runtime:
+        for name in "cba":
+            runtime.verify(name)
+            runtime.switch(name)
+        before = runtime.infer("a", x)
+        networks = {name: weakref.ref(runtime.skeleton(name)) for name in "abc"}
+        runtime.forget("b")
+        runtime.forget("c")
+        runtime.tidy()
+        gc.collect()
+        assert networks["c"]() is None
+        assert networks["b"]() is networks["a"]() is runtime.skeleton("a")
+        assert runtime.verify("a") == 0
+        assert runtime.switch("a").bytes_moved == 0
+        assert torch.equal(runtime.infer("a", x), before)
+        runtime.switch("c")
+        assert runtime.infer("c", torch.randn(4, 6)).shape == (4, 4)
+
+
+def test_a_model_looked_up_anew_is_still_checked(store: Store, add: Any) -> None:
+    """Writes into weights that were loaded before the model was forgotten are found, too."""
+    add("a", "writes")
+    with Runtime(store) as runtime:
+        runtime.switch("a")
+        runtime.forget("a")
+        runtime.tidy()
+        with pytest.raises(ArchitectureError, match="writes into its tensor"):
+            runtime.infer("a", torch.ones(2, 3))

@@ -299,3 +299,26 @@ class Summing(nn.Linear):
 def summing() -> nn.Module:
     """One such layer."""
     return Summing(4, 4)
+
+
+BUILDING, BUILT = threading.Event(), threading.Event()
+"""A network of `slowly_built` is being built; it may be finished."""
+
+
+def slowly_built() -> nn.Module:
+    """A layer that is built on the meta device only when it is told."""
+    layer = nn.Linear(4, 4)
+    if layer.weight.is_meta:
+        BUILDING.set()
+        if not BUILT.wait(30):
+            raise RuntimeError("nobody told the network to be built")
+    return layer
+
+
+def partly_empty() -> nn.Module:
+    """A layer, and one without inputs, whose weights have no bytes."""
+    part = nn.Module()
+    part.weight = nn.Parameter(torch.empty(0))
+    layer = nn.Linear(4, 4)
+    layer.part = part
+    return layer

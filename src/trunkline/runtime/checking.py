@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +56,13 @@ class Checked:
                     f"the blob {digest} is corrupt: its content is {known[1]} ({path})"
                 )
         return done
+
+    def keep(self, digests: Collection[str]) -> None:
+        """Forget what was found of all others."""
+        for known in (self._paths, self._found):
+            for digest in list(known):  # at once: `check` runs beside this
+                if digest not in digests:
+                    known.pop(digest, None)
 
 
 def _hashed(path: str, block: StoredBlock) -> tuple[_State, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trunkline.errors import ArchitectureError
 from trunkline.runtime.skeleton import Binding, Skeleton
-from trunkline.store import StoredBlock, StoredModel
+from trunkline.store import Architecture, StoredBlock, StoredModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +18,13 @@ class Known:
     blocks: Mapping[str, StoredBlock]
     skeleton: Skeleton
     binding: Binding
+
+
+def architecture_of(model: StoredModel) -> Architecture:
+    """How a model is built (ArchitectureError if it was imported without)."""
+    if model.architecture is None:
+        raise ArchitectureError(
+            f"model {model.name!r} cannot be run: imported without an architecture; import it "
+            "with --factory"
+        )
+    return model.architecture

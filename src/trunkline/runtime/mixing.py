@@ -64,6 +64,14 @@ class MixingRuntime(Runtime):
             self._keys.pop(name, None)
             super().forget(name)
 
+    def tidy(self) -> None:
+        """As `Runtime.tidy`; the modules of mixed batches, too."""
+        with self._lock:
+            used = [*self._known.values(), *self._computing]
+            keys = {one.model.architecture.key for one in used if one.model.architecture}
+            self._seats = {key: seats for key, seats in self._seats.items() if key in keys}
+            super().tidy()
+
     def abandon(self) -> None:
         """As `Runtime.abandon`; mixed batches get another module, too."""
         with self._lock:

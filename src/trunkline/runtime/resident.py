@@ -177,7 +177,7 @@ class Residents:
     def changed(self, digest: str) -> list[str]:
         """The names of a resident block's tensors that are not as the store has them."""
         one = self._blocks[digest]
-        placement, path = self._places[digest]
+        placement, path = self._place(one.block)
         whole = torch.empty(placement.size, dtype=torch.uint8)
         view = memoryview(whole.numpy())  # type: ignore[arg-type]
         read_block(Read(path, one.block, placement, view))
@@ -189,6 +189,10 @@ class Residents:
                 there[offset : offset + spec.bytes], whole[offset : offset + spec.bytes]
             )
         ]
+
+    def keep_places(self, digests: Collection[str]) -> None:
+        """Forget how other blocks lie in memory; it is found anew where it is needed."""
+        self._places = {one: known for one, known in self._places.items() if one in digests}
 
     def touch(self, digests: Collection[str]) -> None:
         """Note that these blocks are used now."""
@@ -263,12 +267,16 @@ class Residents:
         return chosen
 
     def _job(self, block: StoredBlock) -> Job:
+        placement, path = self._place(block)
+        return Job(path, block, placement, self._memory.allocate(placement.size))
+
+    def _place(self, block: StoredBlock) -> tuple[Placement, str]:
+        """How a block lies in memory, and where its blob is."""
         known = self._places.get(block.digest)
         if known is None:
             known = place(block), str(self._store.blob_path(digest_of(block)))
             self._places[block.digest] = known
-        placement, path = known
-        return Job(path, block, placement, self._memory.allocate(placement.size))
+        return known
 
 
 @cache

@@ -15,12 +15,12 @@ import torch
 from trunkline.errors import ArchitectureError, InputError
 from trunkline.runtime.checking import Checked
 from trunkline.runtime.device import open_memory
-from trunkline.runtime.known import Known
+from trunkline.runtime.known import Known, architecture_of
 from trunkline.runtime.outputs import copied
 from trunkline.runtime.resident import Residents, digest_of, next_uses, own, owner_of
-from trunkline.runtime.skeleton import Skeleton
+from trunkline.runtime.skeletons import Skeletons
 from trunkline.store import Store, StoredBlock, StoredModel
-from trunkline.store.trust import factory_names, require_trust
+from trunkline.store.trust import factory_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,11 @@ class Runtime:
     ) -> None:
         self.store = store
         self.partial = partial
-        self._trust = factory_names(trust)
         self._memory = open_memory(device, threads)
         self._residents = Residents(store, self._memory, memory_bytes)
         self._checked = Checked(store.blob_path)
         self._known: dict[str, Known] = {}
-        self._skeletons: dict[str, Skeleton] = {}
+        self._skeletons = Skeletons(self.device, factory_names(trust))
         self._current: str | None = None
         self._turn = RLock()  # one forward at a time; taken before `_link`
         self._link = RLock()  # one load at a time; taken before `_lock`
@@ -122,7 +121,8 @@ class Runtime:
             return self._look_up(name).model
 
     def prepare(self, name: str) -> None:
-        """Build the skeleton and check that the weights fit it, without loading anything.
+        """Build the skeleton and check that the weights fit it, without loading anything. Other
+        models run meanwhile.
 
         Raises:
             NotInStoreError: no such model.
@@ -131,7 +131,16 @@ class Runtime:
                 weights don't fit.
         """
         with self._lock:
+            if name in self._known:
+                return
+        self.build(name)
+        with self._lock:
             self._look_up(name)
+
+    def build(self, name: str) -> None:
+        """Build the skeleton of a model as the store has it now, whatever was looked up before: to
+        look it up anew then takes no time. Other models run meanwhile. Errors as `prepare`."""
+        self._skeletons.build(architecture_of(self.store.model(name)), name)
 
     def skeleton(self, name: str) -> torch.nn.Module:
         """The module that models of this one's architecture take turns in, whatever it holds; to
@@ -239,9 +248,7 @@ class Runtime:
         with self._lock:
             self._turn = RLock()
             for stuck in self._computing:
-                for key, skeleton in list(self._skeletons.items()):
-                    if skeleton is stuck.skeleton:
-                        del self._skeletons[key]
+                self._skeletons.drop(stuck.skeleton)
                 for name, known in list(self._known.items()):
                     if known.skeleton is stuck.skeleton:
                         del self._known[name]
@@ -273,11 +280,8 @@ class Runtime:
         Raises:
             InputError: the model is not resident; `switch` to it first.
         """
-        with self._turn, self._lock, torch.inference_mode(False):
-            known = self._ready(name)
-            if not known.skeleton.holds(known.binding, self._residents):
-                known.skeleton.assign(known.binding, self._residents)
-            return known.skeleton.module
+        with self._turn, self._lock:
+            return self._module(name)
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """The model's resident tensors by name (InputError if some are not resident).
@@ -313,10 +317,19 @@ class Runtime:
         with self._lock:
             self._known.pop(name, None)
 
+    def tidy(self) -> None:
+        """Let go of networks and notes that serve no model that is looked up, nor a forward."""
+        with self._lock:
+            used = [*self._known.values(), *self._computing]
+            self._skeletons.keep([one.skeleton for one in used])
+            blocks = [block for one in used for block in one.blocks.values()]
+            self._residents.keep_places({block.digest for block in blocks})
+            self._checked.keep({digest_of(block) for block in blocks})
+
     def close(self) -> None:
         """Let all blocks, threads and pinned memory go."""
-        with self._lock:
-            self.clear()
+        with self._turn, self._lock:
+            self._let_go(self.resident - self._in_use)
             self._memory.close()
 
     def __enter__(self) -> Runtime:
@@ -340,12 +353,19 @@ class Runtime:
     def _forward(self, name: str) -> Iterator[tuple[torch.nn.Module, Known]]:
         """The module of a resident model, whose blocks stay until the end."""
         with self._lock:
-            module, known = self.module(name), self._known[name]
+            module, known = self._module(name), self._known[name]
             self._computing.append(known)
         try:
             yield module, known
         finally:  # not under the lock: a prefetch may hold it for long
             self._computing.remove(known)
+
+    def _module(self, name: str) -> torch.nn.Module:
+        with torch.inference_mode(False):
+            known = self._ready(name)
+            if not known.skeleton.holds(known.binding, self._residents):
+                known.skeleton.assign(known.binding, self._residents)
+            return known.skeleton.module
 
     def _call(
         self,
@@ -411,8 +431,7 @@ class Runtime:
         return known
 
     def _let_go(self, digests: Collection[str]) -> int:
-        for skeleton in self._skeletons.values():
-            skeleton.release(digests)
+        self._skeletons.release(digests)
         current = None if self._current is None else self._known.get(self._current)
         if current is None or not current.blocks.keys().isdisjoint(digests):
             self._current = None
@@ -442,16 +461,7 @@ class Runtime:
             model = self.store.model(name)
             if not self.partial:
                 model = replace(model, blocks=tuple(own(block, name) for block in model.blocks))
-            if model.architecture is None:
-                raise ArchitectureError(
-                    f"model {name!r} cannot be run: imported without an architecture; import it "
-                    "with --factory"
-                )
-            skeleton = self._skeletons.get(model.architecture.key)
-            if skeleton is None:
-                require_trust(model.architecture, name, self._trust)
-                skeleton = Skeleton(model.architecture, self.device)
-                self._skeletons[model.architecture.key] = skeleton
+            skeleton = self._skeletons.get(architecture_of(model), name)
             blocks = {block.digest: block for block in model.blocks}
             known = self._known[name] = Known(model, blocks, skeleton, skeleton.bind(model))
         return known

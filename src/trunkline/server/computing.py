@@ -194,6 +194,8 @@ class Computing:
             for one in run.models:
                 if one.retry_s is not None:  # it was let through to see whether it can again
                     one.recover()
+            if did.error is not None:  # blocks that a forward wrote into were evicted
+                self._state.look_around()
             estimates, stored = self._state.estimates, run.model.stored
             if did.samples:
                 estimates.mixed(stored, did.samples, did.adapters, did.seconds)

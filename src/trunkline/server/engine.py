@@ -14,10 +14,18 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 
 import torch
 
-from trunkline.errors import InputError, NotInStoreError, Reason, RefusedError, UnknownModelError
+from trunkline.errors import (
+    InputError,
+    NotInStoreError,
+    Reason,
+    RefusedError,
+    TrunklineError,
+    UnknownModelError,
+)
 from trunkline.loading.online import Waiting, policy
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Shape, samples_of, shape_of
@@ -166,6 +174,8 @@ class LocalEngine:
         """Serve a model of the store; see `Engine.load`."""
         if self._only is not None and name not in self._only:
             raise UnknownModelError(f"no model {name!r} among those that this server may serve")
+        with suppress(TrunklineError):  # what fails fails again below, and is told there
+            self._state.runtime.build(name)  # a large network takes its time: nobody waits for it
         try:
             with self._state.changing():
                 served = look_up(self._state.runtime, name)

@@ -76,12 +76,20 @@ class Following:
         for name in sorted(known.keys() - names):
             self.drop(name, "it left the store")
             with self._state.changing():
-                del self._state.models[name]
+                self._forget(name)
                 self._state.adopt()
         for name in sorted(names - asleep):
             if state != self._index or name in unread:
                 self._take_in(name, known.get(name))
         self._index = state
+
+    def _forget(self, name: str) -> None:
+        """Keep nothing of a model that left the store, nor for it alone."""
+        del self._state.models[name]
+        self._state.loads.pop(name, None)
+        self.removed.discard(name)
+        self._state.runtime.forget(name)
+        self._state.runtime.tidy()
 
     def _take_in(self, name: str, known: str | None) -> None:
         """Serve a model as the store has it now, unless its manifest is the one that is known."""
@@ -94,12 +102,12 @@ class Following:
                 log.warning("model %r is served as it was: %s", name, error)
             if known is not None:
                 return
-        if known is None:  # nobody uses it yet, and a large network takes its time to be built
-            with suppress(TrunklineError):
-                self._state.runtime.prepare(name)
+        with suppress(TrunklineError):  # what fails fails again below, and is told there
+            self._state.runtime.build(name)  # a large network takes its time: nobody waits for it
         try:
             with self._state.changing():
                 self._state.replace(name, look_up(self._state.runtime, name))
+                self._state.runtime.tidy()
         except TrunklineError as error:
             log.warning("model %r cannot be served: %s", name, error)
 

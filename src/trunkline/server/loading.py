@@ -37,7 +37,7 @@ class Loading:
             with self._state.lock:
                 self._state.scheduler.loaded(time.monotonic(), failed=failure is not None)
                 if failure is not None or self._state.stuck:
-                    self._look_around()
+                    self._state.look_around()
                 refused = [] if failure is None else self._fail(name, failure)
                 self._state.quiet.notify_all()
                 self._state.may_compute.notify_all()
@@ -70,6 +70,8 @@ class Loading:
             self._state.models[name].recover()
             record = LoadRecord(name, moved.bytes_moved, began, ended, load.seconds)
             self._state.loads[name] = record
+            if moved.bytes_evicted:  # more than was planned
+                self._state.look_around()
             if self._state.estimates.loaded(moved.bytes_moved, ended - began):
                 self._state.reprice()
         self._state.observer.loaded(record)
@@ -81,8 +83,3 @@ class Loading:
         served.fail(str(error), time.monotonic())
         log.warning("model %r cannot be served: %s", name, error)
         return self._state.withdraw(served)
-
-    def _look_around(self) -> None:
-        """Tell the scheduler what is in memory, where that may not be as it planned."""
-        costs = self._state.scheduler.costs
-        self._state.scheduler.resident = costs.where(self._state.runtime.resident)

@@ -110,13 +110,15 @@ def signature_of(stored: StoredModel, module: torch.nn.Module) -> Signature:
 
 
 def named_outputs(result: Any) -> dict[str, torch.Tensor]:
-    """The tensors in what a forward returned, by name, in host memory: keys of mappings, and
-    positions in sequences, joined by dots (`hidden_states.0`). What is no tensor is left out."""
-    found = dict(_tensors("", result))
+    """Copies in host memory of the tensors in what a forward returned, by name: keys of mappings,
+    and positions in sequences, joined by dots (`hidden_states.0`). What is no tensor is left out.
+    """
+    # Copies on the CPU, too: a forward may return a buffer of its own, and the next one fill it.
+    found = {name: one.to("cpu", copy=True) for name, one in _tensors("", result)}
     if set(found) == {""}:
-        return {OUTPUT: found[""].cpu()}
+        return {OUTPUT: found[""]}
     return {
-        (name if not name[:1].isdigit() else f"{OUTPUT}_{name}"): tensor.cpu()
+        (name if not name[:1].isdigit() else f"{OUTPUT}_{name}"): tensor
         for name, tensor in found.items()
     }
 

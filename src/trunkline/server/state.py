@@ -178,10 +178,18 @@ class State:
         resident = self.runtime.resident
         self.scheduler.adopt(self.costs(), resident)
         counted = set(self.digests(self.scheduler.resident))
-        self.runtime.evict(resident - counted)  # or nobody would count it
+        blocks = (block for one in self.models.values() for block in one.stored.blocks)
+        empty = {block.digest for block in blocks if not block.bytes}  # in no piece, yet needed
+        self.runtime.evict(resident - counted - empty)  # or nobody would count it
         for one in self.scheduler.queue:
             if one.key in self.requests:
                 self.requests[one.key].waiting = one
+
+    def look_around(self) -> None:
+        """Tell the scheduler what is in memory, where that may not be as it planned."""
+        there = self.scheduler.costs.where(self.runtime.resident)
+        load = self.scheduler.loading
+        self.scheduler.resident = there if load is None else (there & ~load.evict) | load.bring
 
     @contextmanager
     def changing(self) -> Iterator[None]:
