@@ -19,6 +19,7 @@ import torch
 
 from trunkline.errors import InputError, NotInStoreError, Reason, RefusedError, UnknownModelError
 from trunkline.loading.online import Waiting, policy
+from trunkline.loading.problem import in_time
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Shape, samples_of, shape_of
 from trunkline.server.catalogue import Served, look_up
@@ -116,6 +117,7 @@ class LocalEngine:
             )
         place = self._state.places[name]
         waiting = Waiting(deadline_s, now, next(self._keys), place, samples)
+        self._doubt(served, waiting, now)
         if not self._state.scheduler.receive(waiting, now):
             soonest = self._state.scheduler.earliest_s(waiting, now) - now
             raise RefusedError(
@@ -132,6 +134,19 @@ class LocalEngine:
         if self._state.scheduler.wants_load:
             self._state.may_load.notify_all()
         return request.future
+
+    def _doubt(self, served: Served, one: Waiting, now: float) -> None:
+        """Let a request try that would be refused only since something was slow of late, where
+        nothing else is to do: or that would be expected for ever."""
+        state, scheduler = self._state, self._state.scheduler
+        if state.requests or scheduler.computing or scheduler.loading:
+            return
+        if in_time(scheduler.earliest_s(one, now), one.deadline_s):
+            return
+        costs = scheduler.costs
+        lacking = float(costs.sizes @ (costs.holds[one.model] & ~scheduler.resident))
+        if state.estimates.doubt(served.stored, lacking, one.tasks, one.deadline_s - now, now):
+            state.reprice()
 
     def _if_cancelled(self, future: Future[Answer], request: Request) -> None:
         if not future.cancelled():

@@ -1,0 +1,33 @@
+"""Which requests the engine takes, and what it plans for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.server.test_engine import FOUR, ask, opened, output
+from trunkline.errors import Reason, RefusedError
+from trunkline.server.estimates import REMEMBERED
+from trunkline.store import Store
+
+
+def test_a_slow_spell_passes(store: Store, add: Any) -> None:
+    """After forwards that were far too slow for a request's deadline, an idle engine lets it try
+    and answers it; what was too slow at best is refused still."""
+    add("a", "fussy", input=FOUR)
+    x = torch.ones(1, 4)
+    with opened(store) as (engine, told):
+        state, stored = engine._state, engine.stored("a")
+        with state.lock:
+            state.estimates.measured(stored, [(1, 2.0)])
+            for _ in range(REMEMBERED):
+                state.estimates.computed(stored, 1, 100.0)
+            state.reprice()
+        with pytest.raises(RefusedError, match="could answer in") as caught:
+            ask(engine, "a", x, 1)
+        assert caught.value.reason is Reason.DEADLINE
+        assert output(ask(engine, "a", x)).shape == (1, 4)
+        assert output(ask(engine, "a", x)).shape == (1, 4)
+        assert told.counts["refused"] == 1
