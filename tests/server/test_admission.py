@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.server.test_engine import FOUR, ask, opened, output
-from trunkline.errors import Reason, RefusedError
-from trunkline.server.estimates import REMEMBERED
+from trunkline.errors import InputError, Reason, RefusedError
+from trunkline.server.estimates import REMEMBERED, Estimates
 from trunkline.store import Store
 
 
@@ -31,3 +31,16 @@ def test_a_slow_spell_passes(store: Store, add: Any) -> None:
         assert output(ask(engine, "a", x)).shape == (1, 4)
         assert output(ask(engine, "a", x)).shape == (1, 4)
         assert told.counts["refused"] == 1
+
+
+def test_a_request_larger_than_any_batch_is_refused(
+    store: Store, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a profile says that memory is for two samples, a request of three is an error at once,
+    and one of two is answered."""
+    add("a", "fussy", input=FOUR)
+    monkeypatch.setattr(Estimates, "_max_batch", lambda self, stored: 2)
+    with opened(store) as (engine, _):
+        with pytest.raises(InputError, match="3 samples, from 1 to 2 are allowed"):
+            ask(engine, "a", torch.ones(3, 4))
+        assert output(ask(engine, "a", torch.ones(2, 4))).shape == (2, 4)

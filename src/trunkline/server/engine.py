@@ -76,7 +76,7 @@ class LocalEngine:
         if signature is not None:
             signature.check(inputs)
         samples, shape = samples_of(inputs), shape_of(inputs)
-        most = self._state.limits.batch
+        most = self._largest(model)
         if not 0 < samples <= most:
             raise InputError(f"model {model!r}: {samples} samples, from 1 to {most} are allowed")
         self._state.observer.received(model)
@@ -134,6 +134,14 @@ class LocalEngine:
         if self._state.scheduler.wants_load:
             self._state.may_load.notify_all()
         return request.future
+
+    def _largest(self, model: str) -> int:
+        """The most samples that a batch of a model may have."""
+        with self._state.lock:
+            most, place = self._state.limits.batch, self._state.places.get(model)
+            if place is None:
+                return most
+            return min(most, self._state.scheduler.costs.models[place].max_batch)
 
     def _doubt(self, served: Served, one: Waiting, now: float) -> None:
         """Let a request try that would be refused only since something was slow of late, where
