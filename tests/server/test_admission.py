@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 import torch
 
-from tests.server.test_engine import FOUR, ask, opened, output
+from tests.server.test_engine import FOUR, ask, opened, output, until
 from trunkline.errors import InputError, Reason, RefusedError
 from trunkline.server.estimates import REMEMBERED, Estimates
-from trunkline.store import Store
+from trunkline.store import InputSpec, Store
 
 
 def test_a_slow_spell_passes(store: Store, add: Any) -> None:
@@ -44,3 +45,22 @@ def test_a_request_larger_than_any_batch_is_refused(
         with pytest.raises(InputError, match="3 samples, from 1 to 2 are allowed"):
             ask(engine, "a", torch.ones(3, 4))
         assert output(ask(engine, "a", torch.ones(2, 4))).shape == (2, 4)
+
+
+def test_a_batch_is_planned_for_those_that_run(store: Store, add: Any) -> None:
+    """Of requests of three lengths each runs alone, and is planned to take what one sample takes,
+    not what all of them would."""
+    add("words", "encoder", input=InputSpec((6,), "int64", 31))
+    with opened(store) as (engine, told):
+        state, name = engine._state, engine.model("words").inputs[0].name
+        with state.lock:
+            state.estimates.measured(engine.stored("words"), [(1, 0.1), (11, 1.1)])
+            state.reprice()
+            answers = [
+                engine.submit("words", {name: torch.ones(1, length, dtype=torch.int64)},
+                              time.monotonic() + 20)
+                for length in (3, 4, 5)
+            ]  # fmt: skip
+        assert all(one.result(20).batch == 1 for one in answers)
+        until(lambda: len(told.batches) == 3)
+        assert [one.planned_compute_s for one in told.batches] == pytest.approx([0.1] * 3)

@@ -85,6 +85,8 @@ class Computing:
                 self._state.scheduler.queue.add(one.waiting)
         kept = [one for one in kept if one.future.set_running_or_notify_cancel()]
         now = time.monotonic()
+        if len(kept) < len(batch.requests):
+            batch = self._state.scheduler.keep([one.waiting for one in kept], now)
         batch, kept, group = self._mix(batch, kept, now)
         longest = max(
             self._state.limits.stuck_after_s, self._state.limits.stuck_after * batch.seconds
