@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from tests.server.test_engine import FOUR, ask, opened, output, until
-from trunkline.errors import InputError, Reason, RefusedError
+from trunkline.errors import InputError, ModelFailedError, Reason, RefusedError
+from trunkline.runtime import Runtime
 from trunkline.server.estimates import REMEMBERED, Estimates
+from trunkline.server.work import Limits, State
 from trunkline.store import InputSpec, Store
 
 
@@ -64,3 +66,36 @@ def test_a_batch_is_planned_for_those_that_run(store: Store, add: Any) -> None:
         assert all(one.result(20).batch == 1 for one in answers)
         until(lambda: len(told.batches) == 3)
         assert [one.planned_compute_s for one in told.batches] == pytest.approx([0.1] * 3)
+
+
+def test_a_bad_request_leaves_the_others_their_time(
+    store: Store, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a batch fails, its requests run alone, each with the time of a whole forward: together
+    they may take longer. What all of that took is not taken for the time of one forward."""
+    add("a", "fussy", input=FOUR)
+    with opened(store, limits=Limits(stuck_after_s=1.0)) as (engine, told):
+        state, infer, x = engine._state, Runtime.infer, torch.ones(1, 4)
+
+        def slow(self: Runtime, name: str, inputs: Any) -> Any:
+            time.sleep(0.15)
+            return infer(self, name, inputs)
+
+        monkeypatch.setattr(Runtime, "infer", slow)
+        learned: list[int] = []
+        monkeypatch.setattr(Estimates, "computed", lambda *_: learned.append(1))
+        with state.lock:
+            answers = [ask(engine, "a", x) for _ in range(8)] + [ask(engine, "a", -x)]
+        assert all(output(one).shape == (1, 4) for one in answers[:8])
+        with pytest.raises(ModelFailedError, match="an input is below 0"):
+            answers[8].result(20)
+        until(lambda: len(told.batches) == 1)
+        with state.lock:  # whose rows these are is not known yet: one by one again
+            state.models["a"].rows.clear()
+            answers = [ask(engine, "a", x) for _ in range(8)]
+        assert all(output(one).shape == (1, 4) for one in answers)
+        until(lambda: len(told.batches) == 2 and state.run is None)
+        assert engine.model("a").state is State.READY
+        assert not learned
+        assert output(ask(engine, "a", x)).shape == (1, 4)
+        until(lambda: bool(learned))

@@ -92,7 +92,9 @@ class Computing:
             self._state.limits.stuck_after_s, self._state.limits.stuck_after * batch.seconds
         )
         served = self._state.models[self._state.scheduler.costs.models[batch.model].id]
-        self._state.run = Run(batch, served, kept, now, now + longest, threading.get_ident(), group)
+        self._state.run = Run(
+            batch, served, kept, now, now + longest, threading.get_ident(), group, each_s=longest
+        )
         return self._state.run
 
     def _mix(
@@ -158,12 +160,21 @@ class Computing:
         )
 
     def _run(self, run: Run) -> Combined:
-        runtime, wanted = self._state.runtime, lambda: self._state.run is run
+        runtime, wanted = self._state.runtime, lambda: self._goes_on(run)
         if run.group is None:
             batch = [(one.inputs, one.waiting.tasks) for one in run.requests]
             return Combined(*carry_out(runtime, run.model, batch, wanted))
         parts = [Part(one.model, one.inputs, one.waiting.tasks) for one in run.requests]
         return combine(runtime, run.group, parts, wanted)
+
+    def _goes_on(self, run: Run) -> bool:
+        """Whether a batch is wanted still; then its next forward has as long as the first."""
+        with self._state.lock:
+            if self._state.run is not run:
+                return False
+            run.again = True
+            run.limit_s = time.monotonic() + run.each_s
+            return True
 
     def _deliver(
         self,
@@ -202,6 +213,7 @@ class Computing:
             elif (
                 run.group is None
                 and did.error is None
+                and not run.again
                 and estimates.computed(stored, _samples(run), seconds)
             ):
                 self._state.reprice()
