@@ -99,3 +99,18 @@ def test_a_bad_request_leaves_the_others_their_time(
         assert not learned
         assert output(ask(engine, "a", x)).shape == (1, 4)
         until(lambda: bool(learned))
+
+
+def test_one_kind_of_request_runs_alone(store: Store, add: Any) -> None:
+    """Requests with labels, whose output has a loss for all, run alone; those without run together
+    before and after."""
+    add("a", "judging")
+    x = torch.ones(1, 4)
+    with opened(store) as (engine, _):
+        assert ask(engine, "a", torch.ones(2, 4)).result(20).batch == 2
+        for labels in (False, True, False):
+            inputs = {"x": x, "labels": 0 * x} if labels else {"x": x}
+            engine.submit("a", inputs, time.monotonic() + 20).result(20)
+            with engine._state.lock:
+                answers = [engine.submit("a", inputs, time.monotonic() + 20) for _ in range(4)]
+            assert [one.result(20).batch for one in answers] == [1 if labels else 4] * 4

@@ -114,7 +114,7 @@ class Computing:
         if not requests:
             return []
         first = requests[0]
-        if first.shape is None or not first.model.batches:
+        if first.shape is None or not first.model.batches(first.inputs):
             return [first]
         return [one for one in requests if one.shape == first.shape]
 

@@ -58,13 +58,12 @@ def _forward(
     result = runtime.infer(served.name, served.signature.arguments(inputs))
     outputs = named_outputs(result)
     by_row = all(one.ndim and one.shape[0] == sum(counts) for one in outputs.values())
+    if not by_row:
+        served.separate(inputs)
     if len(batch) > 1 and not (by_row and served.rows - {sum(counts)}):  # whose rows are these?
-        served.batches = by_row
         return []
     if by_row:
         served.rows.add(sum(counts))
-    else:
-        served.batches = False
     served.outputs = described(outputs)
     return [
         checked(served.name, one, part)
