@@ -114,3 +114,33 @@ def test_one_kind_of_request_runs_alone(store: Store, add: Any) -> None:
             with engine._state.lock:
                 answers = [engine.submit("a", inputs, time.monotonic() + 20) for _ in range(4)]
             assert [one.result(20).batch for one in answers] == [1 if labels else 4] * 4
+
+
+def test_an_unknown_forward_has_more_time(store: Store, add: Any) -> None:
+    """A forward of which nothing was measured may take longer than `stuck_after_s`, and is known
+    then; the next one has the time that is usual for it."""
+    import tiny_models
+
+    add("a", "waiting")
+    with opened(store, limits=Limits(stuck_after_s=10.0)) as (engine, _):
+        state, x = engine._state, torch.ones(1, 4)
+        first = ask(engine, "a", x)
+        assert tiny_models.BEGUN.wait(10)
+        with state.lock:
+            assert state.run is not None
+            assert state.run.limit_s - state.run.began_s == pytest.approx(60.0)
+        tiny_models.GO_ON.set()
+        assert output(first).shape == (1, 4)
+        until(lambda: state.estimates.is_known(engine.stored("a")) and state.run is None)
+        with state.lock:
+            state.estimates.measured(engine.stored("a"), [(1, 0.1)])
+            state.reprice()
+        tiny_models.BEGUN.clear()
+        tiny_models.GO_ON.clear()
+        second = ask(engine, "a", x)
+        assert tiny_models.BEGUN.wait(10)
+        with state.lock:
+            assert state.run is not None
+            assert state.run.limit_s - state.run.began_s == pytest.approx(10.0)
+        tiny_models.GO_ON.set()
+        assert output(second).shape == (1, 4)

@@ -7,10 +7,12 @@ import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from trunkline.errors import ModelFailedError, Reason, RefusedError, TrunklineError
 from trunkline.loading.scheduler import Batch
 from trunkline.runtime.inputs import reason
+from trunkline.server.catalogue import Served
 from trunkline.server.combining import Combined, Part, combine
 from trunkline.server.executing import Outputs, carry_out
 from trunkline.server.joining import joining
@@ -19,6 +21,10 @@ from trunkline.server.state import Request, Run, State
 from trunkline.server.work import Answer, BatchRecord, LoadRecord
 
 log = logging.getLogger(__name__)
+
+UNKNOWN: Final = 6.0
+"""A forward of which nothing was ever measured has so many times `Limits.stuck_after_s`: were it
+given up on, none of its kind would ever be measured."""
 
 
 class GivenUp(BaseException):
@@ -88,14 +94,19 @@ class Computing:
         if len(kept) < len(batch.requests):
             batch = self._state.scheduler.keep([one.waiting for one in kept], now)
         batch, kept, group = self._mix(batch, kept, now)
-        longest = max(
-            self._state.limits.stuck_after_s, self._state.limits.stuck_after * batch.seconds
-        )
         served = self._state.models[self._state.scheduler.costs.models[batch.model].id]
+        longest = self._longest_s(batch, served)
         self._state.run = Run(
             batch, served, kept, now, now + longest, threading.get_ident(), group, each_s=longest
         )
         return self._state.run
+
+    def _longest_s(self, batch: Batch, served: Served) -> float:
+        """When a forward is given up on, after its begin."""
+        limits = self._state.limits
+        if not self._state.estimates.is_known(served.stored):
+            return UNKNOWN * limits.stuck_after_s
+        return max(limits.stuck_after_s, limits.stuck_after * batch.seconds)
 
     def _mix(
         self, batch: Batch, kept: list[Request], now: float
