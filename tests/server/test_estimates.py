@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from trunkline.server.estimates import (
+    DOUBT_S,
     FORGETTING,
     GUESSED_LINK,
+    HIGHEST,
     LEAST,
     REMEMBERED,
     SMOOTHING,
@@ -89,3 +91,40 @@ def test_what_adapters_add_to_a_batch_is_learned() -> None:
     for _ in range(3):
         estimates.mixed(model, 10, 1, 0.0)  # 2 s less, a fifth of it each time
     assert estimates.mixed_s(model, 4, 2) == pytest.approx(1.4)
+
+
+def test_what_was_slow_is_doubted() -> None:
+    """For a request that fits what was measured at first, that is expected again, of loads too; not
+    for one that would not, nor twice within a second; two slow batches are believed again."""
+    estimates = Estimates(None, 8)
+    estimates.measured(MODEL, [(1, 1.0), (4, 4.0)])
+    load_s = GUESSED_LINK.seconds(1000)
+    for _ in range(REMEMBERED):
+        estimates.computed(MODEL, 1, 1000.0)
+        estimates.loaded(1000, 3 * load_s)
+    assert seconds(estimates, 1) == pytest.approx(HIGHEST)
+    assert not estimates.doubt(MODEL, 1000, 1, 1.0, 10.0)
+    assert estimates.doubt(MODEL, 0, 1, 1.0, 10.0)
+    assert seconds(estimates, 1) == pytest.approx(1.0)
+    assert estimates.link.seconds(1000) == pytest.approx(3 * load_s)
+    assert [estimates.computed(MODEL, 1, 3.0) for _ in range(2)] == [False, True]
+    assert seconds(estimates, 1) == pytest.approx(3.0)
+    assert not estimates.doubt(MODEL, 1000, 1, 2.0, 10.0 + 0.9 * DOUBT_S)
+    assert estimates.doubt(MODEL, 1000, 1, 2.0, 10.0 + 1.1 * DOUBT_S)
+    assert seconds(estimates, 1) == pytest.approx(1.0)
+    assert estimates.link.seconds(1000) == pytest.approx(load_s)
+
+
+def test_one_forward_is_not_believed_for_ever() -> None:
+    """The second forward replaces the first, which may have compiled something; where a single one
+    says that there is no time, it is forgotten, for any request that is not late yet."""
+    estimates = Estimates(None, 8)
+    estimates.computed(MODEL, 1, 9.0)
+    assert estimates.computed(MODEL, 1, 2.0)
+    assert seconds(estimates, 1) == pytest.approx(2.0)
+    assert not estimates.computed(MODEL, 1, 1.0)
+    assert not estimates.doubt(MODEL, 0, 1, -0.1, 0.0)
+    assert estimates.doubt(MODEL, 0, 1, 0.1, 0.0)
+    assert seconds(estimates, 1) == 0.0
+    assert estimates.computed(MODEL, 1, 0.1)
+    assert seconds(estimates, 1) == pytest.approx(0.1)

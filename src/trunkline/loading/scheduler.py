@@ -201,6 +201,14 @@ class Scheduler:
         self.last_use_s[self.costs.holds[choice.model]] = now_s
         return self.computing
 
+    def keep(self, requests: Iterable[Waiting], now_s: float) -> Batch:
+        """Let only these of the requests of `next_batch` compute; the caller sees to the others."""
+        assert self.computing is not None
+        kept, model = tuple(requests), self.computing.model
+        seconds = self.costs.compute_seconds(model, sum(one.tasks for one in kept)) if kept else 0.0
+        self.computing = Batch(model, kept, seconds, now_s + seconds)
+        return self.computing
+
     def join(self, requests: Iterable[Waiting], now_s: float, seconds: float) -> Batch:
         """Let requests for other models, which are there, compute with the batch of `next_batch`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +26,8 @@ class Served:
         reason: why it cannot be served now; empty if it can.
         retry_s: when a request is let through to see whether it can again; None for never.
         outputs: what it returned when it last ran.
-        batches: whether requests may run together: its outputs have a row for each sample.
+        alone: names of inputs with which requests run alone: some output had no row for each sample
+            (a loss, say, that comes with labels).
         rows: numbers of samples for which that was so. An output of four rows proves nothing after
             a batch of four, unless another number of samples had as many rows, too.
         waiting: requests in the queue.
@@ -36,7 +38,7 @@ class Served:
     reason: str = ""
     retry_s: float | None = None
     outputs: tuple[TensorInfo, ...] = ()
-    batches: bool = True
+    alone: set[frozenset[str]] = field(default_factory=set)
     rows: set[int] = field(default_factory=set)
     waiting: int = 0
     _pause_s: float = FIRST_RETRY_S
@@ -45,6 +47,18 @@ class Served:
     def name(self) -> str:
         """Its name."""
         return self.stored.name
+
+    def batches(self, inputs: Collection[str]) -> bool:
+        """Whether requests with inputs of these names may run together."""
+        return self._known(inputs) not in self.alone
+
+    def separate(self, inputs: Collection[str]) -> None:
+        """Let requests with inputs of these names run alone."""
+        self.alone.add(self._known(inputs))
+
+    def _known(self, inputs: Collection[str]) -> frozenset[str]:
+        """Those that its forward knows: clients may think of any others."""
+        return frozenset(inputs).intersection(self.signature.parameters if self.signature else ())
 
     def fail(self, reason: str, now_s: float) -> None:
         """Serve it no longer, for a while: longer each time."""

@@ -7,10 +7,12 @@ import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from trunkline.errors import ModelFailedError, Reason, RefusedError, TrunklineError
 from trunkline.loading.scheduler import Batch
 from trunkline.runtime.inputs import reason
+from trunkline.server.catalogue import Served
 from trunkline.server.combining import Combined, Part, combine
 from trunkline.server.executing import Outputs, carry_out
 from trunkline.server.joining import joining
@@ -19,6 +21,10 @@ from trunkline.server.state import Request, Run, State
 from trunkline.server.work import Answer, BatchRecord, LoadRecord
 
 log = logging.getLogger(__name__)
+
+UNKNOWN: Final = 6.0
+"""A forward of which nothing was ever measured has so many times `Limits.stuck_after_s`: were it
+given up on, none of its kind would ever be measured."""
 
 
 class GivenUp(BaseException):
@@ -85,13 +91,22 @@ class Computing:
                 self._state.scheduler.queue.add(one.waiting)
         kept = [one for one in kept if one.future.set_running_or_notify_cancel()]
         now = time.monotonic()
+        if len(kept) < len(batch.requests):
+            batch = self._state.scheduler.keep([one.waiting for one in kept], now)
         batch, kept, group = self._mix(batch, kept, now)
-        longest = max(
-            self._state.limits.stuck_after_s, self._state.limits.stuck_after * batch.seconds
-        )
         served = self._state.models[self._state.scheduler.costs.models[batch.model].id]
-        self._state.run = Run(batch, served, kept, now, now + longest, threading.get_ident(), group)
+        longest = self._longest_s(batch, served)
+        self._state.run = Run(
+            batch, served, kept, now, now + longest, threading.get_ident(), group, each_s=longest
+        )
         return self._state.run
+
+    def _longest_s(self, batch: Batch, served: Served) -> float:
+        """When a forward is given up on, after its begin."""
+        limits = self._state.limits
+        if not self._state.estimates.is_known(served.stored):
+            return UNKNOWN * limits.stuck_after_s
+        return max(limits.stuck_after_s, limits.stuck_after * batch.seconds)
 
     def _mix(
         self, batch: Batch, kept: list[Request], now: float
@@ -110,7 +125,7 @@ class Computing:
         if not requests:
             return []
         first = requests[0]
-        if first.shape is None or not first.model.batches:
+        if first.shape is None or not first.model.batches(first.inputs):
             return [first]
         return [one for one in requests if one.shape == first.shape]
 
@@ -156,12 +171,21 @@ class Computing:
         )
 
     def _run(self, run: Run) -> Combined:
-        runtime, wanted = self._state.runtime, lambda: self._state.run is run
+        runtime, wanted = self._state.runtime, lambda: self._goes_on(run)
         if run.group is None:
             batch = [(one.inputs, one.waiting.tasks) for one in run.requests]
             return Combined(*carry_out(runtime, run.model, batch, wanted))
         parts = [Part(one.model, one.inputs, one.waiting.tasks) for one in run.requests]
         return combine(runtime, run.group, parts, wanted)
+
+    def _goes_on(self, run: Run) -> bool:
+        """Whether a batch is wanted still; then its next forward has as long as the first."""
+        with self._state.lock:
+            if self._state.run is not run:
+                return False
+            run.again = True
+            run.limit_s = time.monotonic() + run.each_s
+            return True
 
     def _deliver(
         self,
@@ -202,6 +226,7 @@ class Computing:
             elif (
                 run.group is None
                 and did.error is None
+                and not run.again
                 and estimates.computed(stored, _samples(run), seconds)
             ):
                 self._state.reprice()

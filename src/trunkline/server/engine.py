@@ -27,6 +27,7 @@ from trunkline.errors import (
     UnknownModelError,
 )
 from trunkline.loading.online import Waiting, policy
+from trunkline.loading.problem import in_time
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Shape, samples_of, shape_of
 from trunkline.server.catalogue import Served, look_up
@@ -83,7 +84,7 @@ class LocalEngine:
         if signature is not None:
             signature.check(inputs)
         samples, shape = samples_of(inputs), shape_of(inputs)
-        most = self._state.limits.batch
+        most = self._largest(model)
         if not 0 < samples <= most:
             raise InputError(f"model {model!r}: {samples} samples, from 1 to {most} are allowed")
         self._state.observer.received(model)
@@ -124,6 +125,7 @@ class LocalEngine:
             )
         place = self._state.places[name]
         waiting = Waiting(deadline_s, now, next(self._keys), place, samples)
+        self._doubt(served, waiting, now)
         if not self._state.scheduler.receive(waiting, now):
             soonest = self._state.scheduler.earliest_s(waiting, now) - now
             raise RefusedError(
@@ -140,6 +142,27 @@ class LocalEngine:
         if self._state.scheduler.wants_load:
             self._state.may_load.notify_all()
         return request.future
+
+    def _largest(self, model: str) -> int:
+        """The most samples that a batch of a model may have."""
+        with self._state.lock:
+            most, place = self._state.limits.batch, self._state.places.get(model)
+            if place is None:
+                return most
+            return min(most, self._state.scheduler.costs.models[place].max_batch)
+
+    def _doubt(self, served: Served, one: Waiting, now: float) -> None:
+        """Let a request try that would be refused only since something was slow of late, where
+        nothing else is to do: or that would be expected for ever."""
+        state, scheduler = self._state, self._state.scheduler
+        if state.requests or scheduler.computing or scheduler.loading:
+            return
+        if in_time(scheduler.earliest_s(one, now), one.deadline_s):
+            return
+        costs = scheduler.costs
+        lacking = float(costs.sizes @ (costs.holds[one.model] & ~scheduler.resident))
+        if state.estimates.doubt(served.stored, lacking, one.tasks, one.deadline_s - now, now):
+            state.reprice()
 
     def _if_cancelled(self, future: Future[Answer], request: Request) -> None:
         if not future.cancelled():

@@ -4,10 +4,14 @@ A forward of n samples is expected to take (mu n + beta) c, with mu and beta of 
 input, and c of what the last ones really took: the ratio of measured to expected that 80 % of them
 stayed below. So a promise made to a request holds mostly, and a machine that slows down is noticed
 after a few batches. Loads are corrected the same way.
+
+Where such a correction has a request refused, nothing runs, and nothing could be learned from it.
+So an idle server doubts it now and then (`Estimates.doubt`), and lets the request try.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +29,13 @@ REMEMBERED: Final = 32
 SURE: Final = 0.8
 LEAST: Final = 5
 """So many ratios are needed before they correct anything."""
+
+LOWEST: Final = 0.01
+HIGHEST: Final = 100.0
+"""A correction stays between these, whatever was measured."""
+
+DOUBT_S: Final = 1.0
+"""What is expected of a model is doubted at most so often."""
 
 GUESSED_LINK: Final = Link((Stage(1e9, 1e-3),))
 """A load before any was measured: a millisecond and a gigabyte a second."""
@@ -51,7 +62,7 @@ class _Correction:
         """Take one in; whether the factor changed enough to matter."""
         if expected_s <= 0:
             return False
-        self.ratios.append(measured_s / expected_s)
+        self.ratios.append(min(max(measured_s / expected_s, LOWEST), HIGHEST))
         if len(self.ratios) < LEAST:
             return False
         factor = sorted(self.ratios)[int(SURE * (len(self.ratios) - 1))]
@@ -60,16 +71,32 @@ class _Correction:
         self.factor = factor
         return True
 
+    def forget(self) -> None:
+        """Expect nothing slower than was profiled; two slow ones correct that again."""
+        if self.factor > 1:
+            self.factor = 1.0
+            self.ratios.clear()
+            self.ratios.extend([1.0] * (LEAST - 1))
+
 
 @dataclass
 class _Line:
-    """beta and mu of one architecture and input; what each adapter adds to a mixed batch."""
+    """beta and mu of one architecture and input; what each adapter adds to a mixed batch.
+
+    Attributes:
+        guessed: a single forward says so.
+        warm: that one was not the first.
+        doubted_s: when it was last doubted.
+    """
 
     seconds_per_batch: float
     seconds_per_task: float
     known: bool
     correction: _Correction = field(default_factory=_Correction)
     per_adapter_s: float | None = None
+    guessed: bool = False
+    warm: bool = False
+    doubted_s: float = -math.inf
 
     def seconds(self, tasks: int) -> float:
         return self.seconds_per_batch + self.seconds_per_task * tasks
@@ -128,7 +155,7 @@ class Estimates:
         line = self._line(stored)
         line.seconds_per_task = slope or medians[least] / (2 * least)
         line.seconds_per_batch = max(0.0, medians[least] - line.seconds_per_task * least)
-        line.known = True
+        line.known, line.guessed = True, False
 
     def loads(self, measured: Iterable[tuple[int, float]]) -> None:
         """Set the link by (bytes, seconds) of loads."""
@@ -139,10 +166,37 @@ class Estimates:
     def computed(self, stored: StoredModel, tasks: int, seconds: float) -> bool:
         """Learn from a batch; whether prices changed."""
         line = self._line(stored)
-        if not line.known:
+        if not line.known or (line.guessed and not line.warm):
+            line.warm = line.guessed  # the very first one may have compiled something
             self.measured(stored, [(tasks, seconds)])
+            line.guessed = True
             return True
         return line.correction.add(seconds, line.seconds(tasks))
+
+    def doubt(
+        self, stored: StoredModel, load_bytes: float, tasks: int, left_s: float, now_s: float
+    ) -> bool:
+        """Expect nothing slower of a model than was profiled, if a request is in time then; what a
+        single forward said is forgotten. At most once in `DOUBT_S`; whether prices changed.
+
+        Args:
+            load_bytes, tasks: what the request would load, and its samples.
+            left_s: until its deadline.
+        """
+        line = self._line(stored)
+        load_s = self._link.seconds(load_bytes) if load_bytes > 0 else 0.0
+        compute_s = 0.0 if line.guessed else line.seconds(tasks)
+        least_s = load_s * min(1.0, self._loads.factor)
+        least_s += compute_s * min(1.0, line.correction.factor)
+        if least_s > left_s or now_s - line.doubted_s < DOUBT_S:
+            return False
+        line.doubted_s = now_s
+        if load_bytes > 0:
+            self._loads.forget()
+        line.correction.forget()
+        if line.guessed:
+            line.seconds_per_batch, line.seconds_per_task, line.known = 0.0, 0.0, False
+        return True
 
     def mixed_s(self, stored: StoredModel, tasks: int, adapters: int) -> float:
         """What a batch for several adapters of a model's base takes: what it takes for one, and so

@@ -22,24 +22,25 @@ def carry_out(
     batch: Sequence[tuple[Tensors, int]],
     wanted: Callable[[], bool] = lambda: True,
 ) -> tuple[list[Outputs | TrunklineError], TrunklineError | None]:
-    """Run requests of one shape as one batch; if it fails, each alone.
+    """Run requests of one shape as one batch; each alone, if that fails or it cannot be told whose
+    rows are whose.
 
     Args:
         served: a model whose blocks are resident.
         batch: inputs of each request, and how many samples it has.
-        wanted: False once nobody wants the answers any more.
+        wanted: asked before each forward but the first: False once nobody wants the answers.
 
     Returns:
         What each request gets, and the last failure if there was one.
     """
+    failure: TrunklineError = ModelFailedError(f"model {served.name!r} was given up on")
     try:
         runtime.switch(served.name)
         answers = _forward(runtime, served, batch)
     except Exception as error:  # a forward may raise anything
         failure = _as_failure(served.name, error)
-        if len(batch) == 1 or not wanted():
-            return [failure] * len(batch), failure
-        answers = []
+        answers = [failure] if len(batch) == 1 else []
+    if not answers:
         for request in batch:
             answers += carry_out(runtime, served, [request], wanted)[0] if wanted() else [failure]
     failures = [one for one in answers if isinstance(one, TrunklineError)]
@@ -49,6 +50,7 @@ def carry_out(
 def _forward(
     runtime: Runtime, served: Served, batch: Sequence[tuple[Tensors, int]]
 ) -> list[Outputs | TrunklineError]:
+    """What each request gets; nothing where the outputs may not be by row."""
     if served.signature is None:
         raise InputError(f"model {served.name!r} cannot be run")
     counts = [samples for _, samples in batch]
@@ -56,13 +58,12 @@ def _forward(
     result = runtime.infer(served.name, served.signature.arguments(inputs))
     outputs = named_outputs(result)
     by_row = all(one.ndim and one.shape[0] == sum(counts) for one in outputs.values())
+    if not by_row:
+        served.separate(inputs)
     if len(batch) > 1 and not (by_row and served.rows - {sum(counts)}):  # whose rows are these?
-        served.batches = by_row
-        return [one for request in batch for one in _forward(runtime, served, [request])]
+        return []
     if by_row:
         served.rows.add(sum(counts))
-    else:
-        served.batches = False
     served.outputs = described(outputs)
     return [
         checked(served.name, one, part)

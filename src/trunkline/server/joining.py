@@ -46,7 +46,7 @@ def _mixable(request: Request) -> bool:
     # PEFT takes this name for itself.
     return (
         request.shape is not None
-        and request.model.batches
+        and request.model.batches(request.inputs)
         and "adapter_names" not in request.inputs
     )
 

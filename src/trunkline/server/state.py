@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -67,6 +68,8 @@ class Run:
     Attributes:
         model: chosen by the policy; requests for others run with it where there is a `group`.
         problem: why it was given up on, if it was.
+        each_s: how long each of its forwards may take; `limit_s` is when the present one must end.
+        again: whether there was more than one: its requests ran one by one after all.
     """
 
     batch: Batch
@@ -77,6 +80,8 @@ class Run:
     thread: int
     group: Group | None = None
     problem: str = ""
+    each_s: float = math.inf
+    again: bool = False
 
     @property
     def models(self) -> list[Served]:

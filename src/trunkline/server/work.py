@@ -248,7 +248,7 @@ class Limits:
         body_s: for its body to arrive.
         idle_s: a connection is kept open without a request.
         stuck_after: a forward is given up on when it takes so many times what was expected of it,
-            and at least `stuck_after_s`.
+            and at least `stuck_after_s` (six times that where nothing is known of it).
     """
 
     default_timeout_s: float = 10.0
