@@ -169,8 +169,9 @@ class LocalEngine:
         try:
             with self._state.changing():
                 served = look_up(self._state.runtime, name)
-                self._state.replace(name, served)
+                gone = self._state.replace(name, served)
                 self._following.removed.discard(name)
+            self._state.refuse_all(gone, name, served.reason)
         except NotInStoreError as error:
             raise UnknownModelError(str(error)) from None
         if served.signature is None:

@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-from trunkline.errors import Reason, RefusedError, StoreError, TrunklineError
+from trunkline.errors import StoreError, TrunklineError
 from trunkline.server.catalogue import look_up
 from trunkline.server.state import State
 
@@ -57,8 +57,7 @@ class Following:
             if served is not None:
                 served.stop(why)
             self._state.adopt()
-        error = RefusedError(Reason.UNAVAILABLE, f"model {name!r} cannot be served: {why}")
-        self._state.refuse(gone, error, Reason.UNAVAILABLE)
+        self._state.refuse_all(gone, name, why)
 
     def refresh(self) -> None:
         """Take in models that came into the store, changed or left it since the last look, and
@@ -99,7 +98,9 @@ class Following:
                 self._state.runtime.prepare(name)
         try:
             with self._state.changing():
-                self._state.replace(name, look_up(self._state.runtime, name))
+                served = look_up(self._state.runtime, name)
+                gone = self._state.replace(name, served)
+            self._state.refuse_all(gone, name, served.reason)
         except TrunklineError as error:
             log.warning("model %r cannot be served: %s", name, error)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import torch
 
-from trunkline.errors import Reason, TrunklineError, UnknownModelError
+from trunkline.errors import Reason, RefusedError, TrunklineError, UnknownModelError
 from trunkline.loading.online import Costs, Policy, Waiting
 from trunkline.loading.scheduler import Batch, Scheduler
 from trunkline.runtime.mixing import MixingRuntime
@@ -92,6 +92,7 @@ class State:
     Attributes:
         may_compute, may_load: notified when there may be something new to compute, or to load.
         quiet: notified when a load or a batch ended.
+        places: where the scheduler's costs have each model that can be served.
         requests: those that wait, by key.
         run: the batch that computes.
         stuck: batches that were given up on and still run.
@@ -120,6 +121,7 @@ class State:
         self.quiet = threading.Condition(self.lock)
         self.mixing = Mixing(runtime)
         self.scheduler = Scheduler(self.costs(), policy)
+        self.places: dict[str, int] = {}
         self.requests: dict[int, Request] = {}
         self.loads: dict[str, LoadRecord] = {}
         self.run: Run | None = None
@@ -148,6 +150,11 @@ class State:
                 self.observer.refused(request.model.name, why)
                 request.future.set_exception(error)
 
+    def refuse_all(self, requests: Iterable[Request], name: str, why: str) -> None:
+        """Refuse what waited for a model that cannot be served; not under the lock."""
+        error = RefusedError(Reason.UNAVAILABLE, f"model {name!r} cannot be served: {why}")
+        self.refuse(requests, error, Reason.UNAVAILABLE)
+
     def withdraw(self, served: Served) -> list[Request]:
         """Take a model's requests out of the queue."""
         gone = [one for one in self.requests.values() if one.model is served]
@@ -162,21 +169,26 @@ class State:
         return [digest for piece, gone in zip(blocks, pieces, strict=True) if gone
                 for digest in piece]  # fmt: skip
 
-    def replace(self, name: str, served: Served) -> None:
-        """Put a model in another's place; requests that wait go to the new one."""
+    def replace(self, name: str, served: Served) -> list[Request]:
+        """Put a model in another's place; requests that wait go to the new one. If that cannot be
+        served, they are returned, for the caller to refuse (`refuse_all`)."""
         before = self.models.get(name)
+        gone = [] if before is None or served.signature is not None else self.withdraw(before)
         self.models[name] = served
         for one in self.requests.values():
             if one.model is before:
                 one.model = served
                 served.waiting += 1
         self.adopt()
+        return gone
 
     def adopt(self) -> None:
         """Let the scheduler know which models there are."""
         self.mixing.adopt(self.models)
         resident = self.runtime.resident
-        self.scheduler.adopt(self.costs(), resident)
+        costs = self.costs()
+        self.scheduler.adopt(costs, resident)
+        self.places = {one.id: place for place, one in enumerate(costs.models)}
         counted = set(self.digests(self.scheduler.resident))
         self.runtime.evict(resident - counted)  # or nobody would count it
         for one in self.scheduler.queue:
@@ -208,7 +220,6 @@ class State:
         """What the scheduler knows of the models that can be served."""
         models = [one.stored for one in self.models.values() if one.signature is not None]
         models.sort(key=lambda one: one.name)
-        self.places = {one.name: place for place, one in enumerate(models)}
         return Costs(
             library_of(models),
             self.estimates.link,

@@ -1,0 +1,65 @@
+"""Faults of models, clients and disks: they stay where they are, and the engine goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+
+from tests.server.test_engine import FOUR, ask, opened, output, until
+from trunkline.errors import Reason, RefusedError
+from trunkline.runtime import state_dict_source
+from trunkline.server.engine import LocalEngine
+from trunkline.store import Store
+
+X = torch.ones(1, 4)
+
+
+def hold(engine: LocalEngine, *names: str) -> tuple[dict[str, threading.Event], threading.Event]:
+    """Let the forwards of these models wait: an event each that lets them go on, and one that is
+    set when the first of them has begun."""
+    gates, begun = {name: threading.Event() for name in names}, threading.Event()
+    infer = engine._state.runtime.infer
+
+    def wait(name: str, batch: torch.Tensor | Mapping[str, Any]) -> Any:
+        if name in gates:
+            begun.set()
+            gates[name].wait(30)
+        return infer(name, batch)
+
+    engine._state.runtime.infer = wait  # type: ignore[method-assign]
+    return gates, begun
+
+
+def test_a_model_replaced_by_one_that_cannot_be_served(store: Store, add: Any) -> None:
+    """What waits for it is refused, and the other models answer with their own weights."""
+    state = add("a", "fussy", input=FOUR)
+    others = {name: add(name, "fussy", seed, input=FOUR) for seed, name in enumerate("bc", 1)}
+    with opened(store) as (engine, told):
+        gates, begun = hold(engine, "a")
+        first = ask(engine, "a", X)
+        assert begun.wait(10)
+        second = ask(engine, "a", X)
+        store.remove("a")
+        store.add("a", state_dict_source(state))
+        loading = threading.Thread(target=lambda: refused(engine, "a"))
+        loading.start()
+        until(lambda: engine._state.paused > 0)
+        gates["a"].set()
+        loading.join(10)
+        assert output(first).shape == (1, 4)
+        with pytest.raises(RefusedError, match=r"'a' cannot be served: .* without an architecture"):
+            second.result(10)
+        for name, its in others.items():
+            right = X @ its["weight"].T + its["bias"]
+            torch.testing.assert_close(output(ask(engine, name, X)), right)
+        assert told.counts[Reason.UNAVAILABLE] == 1
+
+
+def refused(engine: LocalEngine, name: str) -> None:
+    """Load a model that cannot be served."""
+    with pytest.raises(RefusedError):
+        engine.load(name)
