@@ -13,6 +13,7 @@ from tests.server.test_engine import FOUR, ask, opened, output, until
 from trunkline.errors import Reason, RefusedError
 from trunkline.runtime import state_dict_source
 from trunkline.server.engine import LocalEngine
+from trunkline.server.work import Limits
 from trunkline.store import Store
 
 X = torch.ones(1, 4)
@@ -57,6 +58,35 @@ def test_a_model_replaced_by_one_that_cannot_be_served(store: Store, add: Any) -
             right = X @ its["weight"].T + its["bias"]
             torch.testing.assert_close(output(ask(engine, name, X)), right)
         assert told.counts[Reason.UNAVAILABLE] == 1
+
+
+def test_an_observer_that_fails_costs_no_answer(store: Store, add: Any) -> None:
+    """An error in it after the answers were given leaves them, and the next batch computes."""
+    add("a", "fussy", input=FOUR)
+    with opened(store) as (engine, told):
+        told.look = lambda: 1 / 0
+        for _ in range(3):
+            assert output(ask(engine, "a", X)).shape == (1, 4)
+        until(lambda: engine._state.run is None)
+        assert engine.live
+
+
+def test_a_forward_that_ends_after_closing(store: Store, add: Any) -> None:
+    """Its requests were refused when the engine was closed, and are not answered again."""
+    add("a", "fussy", input=FOUR)
+    with opened(store) as (engine, told):
+        gates, begun = hold(engine, "a")
+        waiting = ask(engine, "a", X)
+        assert begun.wait(10)
+        engine._state.limits = Limits(stuck_after_s=0.2)  # how long closing waits
+        engine.close()
+        with pytest.raises(RefusedError, match="stopping"):
+            waiting.result(0)
+        gates["a"].set()
+        engine._computing.thread.join(10)
+        assert told.counts["refused"] == 1
+        assert not told.batches
+        assert not engine._state.stuck
 
 
 def refused(engine: LocalEngine, name: str) -> None:

@@ -10,6 +10,7 @@ over.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -248,7 +249,13 @@ class LocalEngine:
         for thread in (*(one.thread for one in threads), computer):
             if thread is not threading.current_thread():
                 thread.join(self._state.limits.stuck_after_s)
-        if computer.is_alive() and run is not None:
-            self._state.refuse(run.requests, error, Reason.DRAINING)
-        else:
+        if not computer.is_alive() or run is None:
             self._state.runtime.close()
+            return
+        with self._state.lock:
+            hangs = self._state.run is run and run.limit_s < math.inf
+            if hangs:  # or it would be answered twice if it ends after all
+                self._state.run = None
+                self._state.stuck.append(run)
+        if hangs:
+            self._state.refuse(run.requests, error, Reason.DRAINING)

@@ -144,9 +144,12 @@ class State:
         return request
 
     def refuse(self, requests: Iterable[Request], error: TrunklineError, why: Reason) -> None:
-        """Answer with an error; not under the lock, since callbacks run here."""
+        """Answer with an error what has no answer; not under the lock, since callbacks run here."""
         for request in requests:
-            if request.future.running() or request.future.set_running_or_notify_cancel():
+            future = request.future
+            if future.done() and not future.cancelled():
+                continue
+            if future.running() or future.set_running_or_notify_cancel():
                 self.observer.refused(request.model.name, why)
                 request.future.set_exception(error)
 
