@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from tests.server.test_engine import FOUR, ask, opened, output, until
-from trunkline.errors import Reason, RefusedError
+from trunkline.errors import ModelFailedError, Reason, RefusedError
 from trunkline.runtime import state_dict_source
 from trunkline.server.engine import LocalEngine
 from trunkline.server.work import Limits
@@ -87,6 +88,19 @@ def test_a_forward_that_ends_after_closing(store: Store, add: Any) -> None:
         assert told.counts["refused"] == 1
         assert not told.batches
         assert not engine._state.stuck
+
+
+def test_a_forward_that_exits(store: Store, add: Any) -> None:
+    """SystemExit in a forward is a failure of its request like any other error."""
+    add("a", "fussy", input=FOUR)
+    with opened(store) as (engine, told):
+        infer = engine._state.runtime.infer
+        engine._state.runtime.infer = lambda name, batch: sys.exit(3)  # type: ignore[method-assign]
+        with pytest.raises(ModelFailedError, match="'a' failed: SystemExit: 3"):
+            ask(engine, "a", X).result(5)
+        engine._state.runtime.infer = infer  # type: ignore[method-assign]
+        assert output(ask(engine, "a", X)).shape == (1, 4)
+        assert told.counts[Reason.FAILED] == 1
 
 
 def refused(engine: LocalEngine, name: str) -> None:

@@ -14,7 +14,7 @@ from trunkline.runtime.inputs import reason
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Tensors, joined, parted
 from trunkline.server.catalogue import Served
-from trunkline.server.executing import Outputs, carry_out, checked
+from trunkline.server.executing import GivenUp, Outputs, carry_out, checked
 from trunkline.server.mixing import Group
 from trunkline.server.signature import described, named_outputs
 
@@ -67,7 +67,9 @@ def combine(
     began = time.monotonic()
     try:
         answers = list(_together(runtime, parts))
-    except Exception as error:  # a forward may raise anything
+    except GivenUp:
+        raise
+    except BaseException as error:  # a forward may raise anything, SystemExit too
         answers, failure = _one_by_one(runtime, parts, wanted)
         if failure is None and not isinstance(error, TrunklineError):
             group.refuse(reason(error))
@@ -142,7 +144,9 @@ def _try(
             outputs = _outputs(runtime, parts, here, samples)
         except TrunklineError:
             return 0, 0, 0.0  # what is wrong is not the mixing
-        except Exception as error:  # a forward may raise anything
+        except GivenUp:
+            raise
+        except BaseException as error:  # a forward may raise anything, SystemExit too
             group.refuse(reason(error))
             return 0, 0, 0.0
         seconds = time.monotonic() - began

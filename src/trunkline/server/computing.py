@@ -12,17 +12,13 @@ from trunkline.errors import ModelFailedError, Reason, RefusedError, TrunklineEr
 from trunkline.loading.scheduler import Batch
 from trunkline.runtime.inputs import reason
 from trunkline.server.combining import Combined, Part, combine
-from trunkline.server.executing import Outputs, carry_out
+from trunkline.server.executing import GivenUp, Outputs, carry_out
 from trunkline.server.joining import joining
 from trunkline.server.mixing import Group
 from trunkline.server.state import Request, Run, State
 from trunkline.server.work import Answer, BatchRecord, LoadRecord
 
 log = logging.getLogger(__name__)
-
-
-class GivenUp(BaseException):
-    """Raised in a forward that does not end; no Exception, which a model may catch."""
 
 
 class Computing:

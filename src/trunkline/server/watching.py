@@ -9,7 +9,8 @@ import time
 from typing import Final
 
 from trunkline.errors import Reason, RefusedError
-from trunkline.server.computing import Computing, GivenUp
+from trunkline.server.computing import Computing
+from trunkline.server.executing import GivenUp
 from trunkline.server.state import State
 
 log = logging.getLogger(__name__)
@@ -74,13 +75,14 @@ class Watching:
                 run.group.refuse(problem)
             log.error("model %r: %s", name, problem)
             gone = self._state.withdraw(run.model)
+            # A loop in Python ends by this; a call that never returns does not. Before another
+            # thread begins, which may get the id of one that is gone.
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(run.thread), ctypes.py_object(GivenUp)
+            )
             if len(self._state.stuck) < MOST_STUCK:
                 self._computing.start()
             self._state.quiet.notify_all()
             self._state.may_load.notify_all()
-            # A loop in Python ends by this; a call that never returns does not.
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(run.thread), ctypes.py_object(GivenUp)
-            )
         error = RefusedError(Reason.UNAVAILABLE, f"model {name!r}: {problem}")
         self._state.refuse([*run.requests, *gone], error, Reason.UNAVAILABLE)
