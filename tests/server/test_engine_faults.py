@@ -103,6 +103,44 @@ def test_a_forward_that_exits(store: Store, add: Any) -> None:
         assert told.counts[Reason.FAILED] == 1
 
 
+@pytest.mark.parametrize("leaves", ["cancelled", "lapsed"])
+def test_a_load_that_nobody_waits_for_holds_nobody_up(store: Store, add: Any, leaves: str) -> None:
+    """A request for a model that is resident is answered beside a slow load, as soon as the more
+    urgent request that the load is for has left the queue."""
+    add("x", "fussy", 1, input=FOUR)
+    add("y", "fussy", 2, input=FOUR)
+    with opened(store, memory_bytes=2**20) as (engine, _):
+        moves, moved = slow_load(engine, "x")
+        with engine._state.lock:
+            first = ask(engine, "x", X, seconds=1)
+            second = ask(engine, "y", X, seconds=60 if leaves == "lapsed" else 3)
+        assert moves.wait(10)
+        if leaves == "cancelled":
+            first.cancel()
+        try:
+            assert output(second).shape == (1, 4)
+            assert engine.snapshot().loading == "x"
+        finally:
+            moved.set()
+
+
+def slow_load(engine: LocalEngine, name: str) -> tuple[threading.Event, threading.Event]:
+    """Evict a model, and let loads wait from now on: whether one has begun, and it may go on."""
+    moves, moved, runtime = threading.Event(), threading.Event(), engine._state.runtime
+    prefetch = runtime.prefetch
+    with engine._state.changing():
+        runtime.evict(block.digest for block in runtime.stored(name).blocks)
+        engine._state.adopt()
+
+    def wait(*args: Any) -> Any:
+        moves.set()
+        moved.wait(30)
+        return prefetch(*args)
+
+    runtime.prefetch = wait  # type: ignore[method-assign]
+    return moves, moved
+
+
 def refused(engine: LocalEngine, name: str) -> None:
     """Load a model that cannot be served."""
     with pytest.raises(RefusedError):

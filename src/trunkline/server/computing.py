@@ -39,7 +39,7 @@ class Computing:
                 while not (run := self._next_run()):
                     if self._state.closed or self.thread is not threading.current_thread():
                         return
-                    self._state.may_compute.wait()
+                    self._state.may_compute.wait(self._state.patience_s)
                 if self._state.scheduler.wants_load:
                     self._state.may_load.notify_all()
             try:

@@ -141,6 +141,7 @@ class LocalEngine:
             there = self._state.take(request.waiting.key)
             if there is not None:
                 self._state.scheduler.remove([request.waiting])
+                self._state.wake()
         over = time.monotonic() >= request.waiting.deadline_s
         self._state.observer.refused(
             request.model.name, Reason.DEADLINE if over else Reason.CANCELLED

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 
@@ -25,6 +25,9 @@ from trunkline.store import library_of
 from trunkline.units import shorten
 
 D = TypeVar("D")
+
+LOOK_S: Final = 0.1
+"""While requests wait, what is next is asked so often, though nobody says that anything changed."""
 
 
 class Nobody:
@@ -136,12 +139,22 @@ class State:
         busy = self.scheduler.computing
         return 0.0 if busy is None else max(0.0, busy.end_s - now)
 
+    @property
+    def patience_s(self) -> float | None:
+        """How long a thread waits to be notified before it looks anew; None for ever."""
+        return LOOK_S if self.requests else None
+
     def take(self, key: int) -> Request | None:
         """Take a request out of those that wait; the caller sees to the scheduler."""
         request = self.requests.pop(key, None)
         if request is not None:
             request.model.waiting -= 1
         return request
+
+    def wake(self) -> None:
+        """Let both threads look anew, since what they wait for may have changed."""
+        self.may_compute.notify_all()
+        self.may_load.notify_all()
 
     def refuse(self, requests: Iterable[Request], error: TrunklineError, why: Reason) -> None:
         """Answer with an error what has no answer; not under the lock, since callbacks run here."""
@@ -209,8 +222,7 @@ class State:
                 yield
             finally:
                 self.paused -= 1
-                self.may_compute.notify_all()
-                self.may_load.notify_all()
+                self.wake()
 
     def served(self, name: str) -> Served:
         """The model of a name (UnknownModelError)."""

@@ -50,6 +50,8 @@ class Watching:
                 else []
             )
             requests = [found for one in gone if (found := self._state.take(one.key))]
+            if requests:
+                self._state.wake()
             again = self._state.free_in(now)
         for request in requests:
             message = f"model {request.model.name!r} could not answer before the deadline any more"
