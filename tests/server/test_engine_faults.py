@@ -124,6 +124,25 @@ def test_a_load_that_nobody_waits_for_holds_nobody_up(store: Store, add: Any, le
             moved.set()
 
 
+def test_it_lives_again_when_one_of_many_hanging_forwards_ends(store: Store, add: Any) -> None:
+    """With four it is not alive; when the first of them comes back, it is, and it computes."""
+    for name in "abcde":
+        add(name, "fussy", ord(name), input=FOUR)
+    with opened(store, limits=Limits(stuck_after_s=0.2)) as (engine, _):
+        gates, _ = hold(engine, *"abcd")
+        for name in "abcd":
+            with pytest.raises(RefusedError, match="given up on"):
+                ask(engine, name, X).result(20)
+        assert not engine.live
+        gates["a"].set()
+        until(lambda: engine.live)
+        assert output(ask(engine, "e", X)).shape == (1, 4)
+        for gate in gates.values():
+            gate.set()
+        until(lambda: not engine._state.stuck)
+        assert engine.live
+
+
 def slow_load(engine: LocalEngine, name: str) -> tuple[threading.Event, threading.Event]:
     """Evict a model, and let loads wait from now on: whether one has begun, and it may go on."""
     moves, moved, runtime = threading.Event(), threading.Event(), engine._state.runtime

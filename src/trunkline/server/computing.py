@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from trunkline.errors import ModelFailedError, Reason, RefusedError, TrunklineError
 from trunkline.loading.scheduler import Batch
@@ -19,6 +20,9 @@ from trunkline.server.state import Request, Run, State
 from trunkline.server.work import Answer, BatchRecord, LoadRecord
 
 log = logging.getLogger(__name__)
+
+MOST_STUCK: Final = 4
+"""With so many forwards that hang nothing computes, until one of them ends."""
 
 
 class Computing:
@@ -53,7 +57,10 @@ class Computing:
                 self._state.refuse(run.requests, failed, Reason.FAILED)
             with self._state.lock:
                 if self._state.run is not run:  # given up on, and back after all
+                    none_computes = len(self._state.stuck) >= MOST_STUCK
                     self._state.stuck.remove(run)
+                    if none_computes and not self._state.closed:
+                        self.start()
                     if run.model.reason == run.problem:  # it may hang again: not at once
                         run.model.fail(run.problem, time.monotonic())
                     return

@@ -23,12 +23,12 @@ from trunkline.loading.online import Waiting, policy
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Shape, samples_of, shape_of
 from trunkline.server.catalogue import Served, look_up
-from trunkline.server.computing import Computing
+from trunkline.server.computing import MOST_STUCK, Computing
 from trunkline.server.estimates import Estimates
 from trunkline.server.following import Following
 from trunkline.server.loading import Loading
 from trunkline.server.state import Request, State
-from trunkline.server.watching import MOST_STUCK, Watching
+from trunkline.server.watching import Watching
 from trunkline.server.work import Answer, Limits, Observer, ServedModel, Snapshot
 from trunkline.store import StoredModel
 

@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from trunkline.errors import Reason, RefusedError
-from trunkline.server.computing import Computing
+from trunkline.server.computing import MOST_STUCK, Computing
 from trunkline.server.executing import GivenUp
 from trunkline.server.state import State
 
@@ -17,9 +17,6 @@ log = logging.getLogger(__name__)
 
 WATCH_S: Final = 0.02
 """How often waiting requests and a running forward are looked at."""
-
-MOST_STUCK: Final = 4
-"""With so many forwards that hang, the server is not alive any more."""
 
 
 class Watching:
