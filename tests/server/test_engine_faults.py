@@ -143,6 +143,48 @@ def test_it_lives_again_when_one_of_many_hanging_forwards_ends(store: Store, add
         assert engine.live
 
 
+def test_a_load_that_hangs(store: Store, add: Any) -> None:
+    """The engine says that it is not live, changes nothing meanwhile and says why, and goes on with
+    what is resident; when the load ends it is as before."""
+    add("x", "fussy", 1, input=FOUR)
+    add("y", "fussy", 2, input=FOUR)
+    limits = Limits(stuck_after=1, stuck_after_s=0.2)
+    with opened(store, memory_bytes=2**20, limits=limits) as (engine, _):
+        moves, moved = slow_load(engine, "x")
+        first = ask(engine, "x", X, seconds=1)
+        assert moves.wait(10)
+        until(lambda: not engine.live)
+        with pytest.raises(RefusedError, match="while a load hangs"):
+            engine.unload("y")
+        assert output(ask(engine, "y", X)).shape == (1, 4)
+        with pytest.raises(RefusedError, match="before the deadline"):
+            first.result(10)
+        moved.set()
+        until(lambda: engine.live)
+        assert output(ask(engine, "x", X)).shape == (1, 4)
+        engine.unload("y")
+
+
+def test_deadlines_pass_while_a_change_waits(store: Store, add: Any) -> None:
+    """A request is refused at its deadline though a change of the models waits for a forward."""
+    add("a", "fussy", input=FOUR)
+    add("b", "fussy", 1, input=FOUR)
+    with opened(store) as (engine, _):
+        gates, begun = hold(engine, "a")
+        ask(engine, "a", X)
+        assert begun.wait(10)
+        changing = threading.Thread(target=lambda: engine.load("b"))
+        changing.start()
+        until(lambda: engine._state.paused > 0)
+        try:
+            with pytest.raises(RefusedError) as caught:
+                ask(engine, "b", X, seconds=0.5).result(5)
+        finally:
+            gates["a"].set()
+            changing.join(10)
+        assert caught.value.reason is Reason.DEADLINE
+
+
 def slow_load(engine: LocalEngine, name: str) -> tuple[threading.Event, threading.Event]:
     """Evict a model, and let loads wait from now on: whether one has begun, and it may go on."""
     moves, moved, runtime = threading.Event(), threading.Event(), engine._state.runtime

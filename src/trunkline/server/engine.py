@@ -199,9 +199,10 @@ class LocalEngine:
 
     @property
     def live(self) -> bool:
-        """Whether batches can be computed."""
-        working = self._computing.thread.is_alive() and self._loading.thread.is_alive()
-        return working and not self._state.closed and len(self._state.stuck) < MOST_STUCK
+        """Whether blocks can be loaded and batches be computed."""
+        loads = self._loading.thread.is_alive() and self._state.load_hangs_in(time.monotonic()) > 0
+        computes = self._computing.thread.is_alive() and len(self._state.stuck) < MOST_STUCK
+        return loads and computes and not self._state.closed
 
     def snapshot(self) -> Snapshot:
         """The server at this moment."""

@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-from trunkline.errors import StoreError, TrunklineError
+from trunkline.errors import RefusedError, StoreError, TrunklineError
 from trunkline.server.catalogue import look_up
 from trunkline.server.state import State
 
@@ -44,7 +44,7 @@ class Following:
         while not self._ended.wait(STORE_S):
             try:
                 self.refresh()
-            except StoreError as error:  # the next look may find it well
+            except (StoreError, RefusedError) as error:  # the next look may find it well
                 log.warning("the store cannot be looked at: %s", error)
             except Exception:
                 log.exception("looking at the store failed")
@@ -101,6 +101,8 @@ class Following:
                 served = look_up(self._state.runtime, name)
                 gone = self._state.replace(name, served)
             self._state.refuse_all(gone, name, served.reason)
+        except RefusedError:  # not now: the next look tries again
+            raise
         except TrunklineError as error:
             log.warning("model %r cannot be served: %s", name, error)
 

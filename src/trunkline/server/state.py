@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -211,14 +212,26 @@ class State:
             if one.key in self.requests:
                 self.requests[one.key].waiting = one
 
+    def load_hangs_in(self, now: float) -> float:
+        """When the load that runs has taken as long as a forward may; infinite if none runs."""
+        load = self.scheduler.loading
+        if load is None:
+            return math.inf
+        longest = max(self.limits.stuck_after_s, self.limits.stuck_after * load.seconds)
+        return load.end_s - load.seconds + longest - now
+
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """The lock, at a moment when nothing loads or computes."""
+        """The lock, at a moment when nothing loads or computes (RefusedError: a load hangs)."""
         with self.lock:
             self.paused += 1
             try:
                 while self.scheduler.computing or self.scheduler.loading:
-                    self.quiet.wait()
+                    left = self.load_hangs_in(time.monotonic())
+                    if left <= 0:
+                        message = "no model can be changed while a load hangs"
+                        raise RefusedError(Reason.UNAVAILABLE, message)
+                    self.quiet.wait(None if left == math.inf else left)
                 yield
             finally:
                 self.paused -= 1

@@ -41,11 +41,7 @@ class Watching:
         """Refuse what can no longer be answered in time."""
         with self._state.lock:
             now = time.monotonic()
-            gone = (
-                self._state.scheduler.lapse(now)
-                if self._state.requests and not self._state.paused
-                else []
-            )
+            gone = self._state.scheduler.lapse(now) if self._state.requests else []
             requests = [found for one in gone if (found := self._state.take(one.key))]
             if requests:
                 self._state.wake()
