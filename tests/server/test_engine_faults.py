@@ -15,7 +15,7 @@ from trunkline.errors import ModelFailedError, Reason, RefusedError
 from trunkline.runtime import state_dict_source
 from trunkline.server.engine import LocalEngine
 from trunkline.server.work import Limits
-from trunkline.store import Store
+from trunkline.store import Store, StoredModel
 
 X = torch.ones(1, 4)
 
@@ -183,6 +183,39 @@ def test_deadlines_pass_while_a_change_waits(store: Store, add: Any) -> None:
             gates["a"].set()
             changing.join(10)
         assert caught.value.reason is Reason.DEADLINE
+
+
+@pytest.mark.parametrize("first", [-1.0, 1.0])
+def test_each_forward_of_a_batch_has_its_own_time(store: Store, add: Any, first: float) -> None:
+    """Where a batch is run again request by request, since it failed or its rows are not known yet,
+    each forward may take as long as one may, and what all of them took is not learned."""
+    add("a", "fussy", input=FOUR)
+    with opened(store) as (engine, told):
+        state, limits, learned = engine._state, [], []
+        infer, computed = state.runtime.infer, state.estimates.computed
+
+        def run(name: str, batch: torch.Tensor | Mapping[str, Any]) -> Any:
+            assert state.run is not None
+            limits.append(state.run.limit_s)
+            return infer(name, batch)
+
+        def learn(stored: StoredModel, samples: int, seconds: float) -> bool:
+            learned.append(samples)
+            return computed(stored, samples, seconds)
+
+        state.runtime.infer = run  # type: ignore[method-assign]
+        state.estimates.computed = learn  # type: ignore[method-assign]
+        with state.lock:
+            answers = [ask(engine, "a", first * X), ask(engine, "a", X), ask(engine, "a", X)]
+        for answer in answers[1:]:
+            assert output(answer).shape == (1, 4)
+        until(lambda: len(told.batches) == 1)
+        assert len(limits) == 4
+        assert limits == sorted(set(limits))
+        assert not learned
+        assert output(ask(engine, "a", X)).shape == (1, 4)
+        until(lambda: len(told.batches) == 2)
+        assert learned == [1]
 
 
 def slow_load(engine: LocalEngine, name: str) -> tuple[threading.Event, threading.Event]:

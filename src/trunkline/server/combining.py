@@ -57,7 +57,7 @@ def combine(
 
     Args:
         parts: model by model, all of one shape; the models' blocks are resident.
-        wanted: False once nobody wants the answers any more; some are missing then.
+        wanted: as `carry_out`.
     """
     if not group.proven:
         answers, error = _one_by_one(runtime, parts, wanted)

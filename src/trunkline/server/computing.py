@@ -159,12 +159,22 @@ class Computing:
         )
 
     def _run(self, run: Run) -> Combined:
-        runtime, wanted = self._state.runtime, lambda: self._state.run is run
+        runtime, wanted = self._state.runtime, lambda: self._again(run)
         if run.group is None:
             batch = [(one.inputs, one.waiting.tasks) for one in run.requests]
             return Combined(*carry_out(runtime, run.model, batch, wanted))
         parts = [Part(one.model, one.inputs, one.waiting.tasks) for one in run.requests]
         return combine(runtime, run.group, parts, wanted)
+
+    def _again(self, run: Run) -> bool:
+        """Whether another forward of a batch is wanted; it may take as long as the first."""
+        with self._state.lock:
+            if self._state.run is not run:
+                return False
+            now = time.monotonic()
+            run.limit_s += now - run.began_s
+            run.began_s, run.repeated = now, True
+            return True
 
     def _deliver(
         self,
@@ -202,6 +212,7 @@ class Computing:
                 estimates.mixed(stored, did.samples, did.adapters, did.seconds)
             elif (
                 run.group is None
+                and not run.repeated
                 and did.error is None
                 and estimates.computed(stored, _samples(run), seconds)
             ):

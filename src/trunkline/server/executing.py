@@ -31,14 +31,15 @@ def carry_out(
     Args:
         served: a model whose blocks are resident.
         batch: inputs of each request, and how many samples it has.
-        wanted: False once nobody wants the answers any more.
+        wanted: asked before each further forward; False once nobody wants the answers any more:
+            some are missing then.
 
     Returns:
         What each request gets, and the last failure if there was one.
     """
     try:
         runtime.switch(served.name)
-        answers = _forward(runtime, served, batch)
+        answers = _forward(runtime, served, batch, wanted)
     except GivenUp:
         raise
     except BaseException as error:  # a forward may raise anything, SystemExit too
@@ -53,7 +54,10 @@ def carry_out(
 
 
 def _forward(
-    runtime: Runtime, served: Served, batch: Sequence[tuple[Tensors, int]]
+    runtime: Runtime,
+    served: Served,
+    batch: Sequence[tuple[Tensors, int]],
+    wanted: Callable[[], bool],
 ) -> list[Outputs | TrunklineError]:
     if served.signature is None:
         raise InputError(f"model {served.name!r} cannot be run")
@@ -64,7 +68,12 @@ def _forward(
     by_row = all(one.ndim and one.shape[0] == sum(counts) for one in outputs.values())
     if len(batch) > 1 and not (by_row and served.rows - {sum(counts)}):  # whose rows are these?
         served.batches = by_row
-        return [one for request in batch for one in _forward(runtime, served, [request])]
+        return [
+            one
+            for request in batch
+            if wanted()
+            for one in _forward(runtime, served, [request], wanted)
+        ]
     if by_row:
         served.rows.add(sum(counts))
     else:

@@ -70,6 +70,8 @@ class Run:
 
     Attributes:
         model: chosen by the policy; requests for others run with it where there is a `group`.
+        began_s: when the last of its forwards began.
+        repeated: whether requests were run again, each alone: what it took says little then.
         problem: why it was given up on, if it was.
     """
 
@@ -80,6 +82,7 @@ class Run:
     limit_s: float
     thread: int
     group: Group | None = None
+    repeated: bool = False
     problem: str = ""
 
     @property
