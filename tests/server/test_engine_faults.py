@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.server.test_engine import FOUR, ask, opened, output, until
 from trunkline.errors import ModelFailedError, Reason, RefusedError
 from trunkline.runtime import state_dict_source
 from trunkline.server.engine import LocalEngine
-from trunkline.server.work import Limits
+from trunkline.server.work import Limits, State
 from trunkline.store import Store, StoredModel
 
 X = torch.ones(1, 4)
@@ -216,6 +217,21 @@ def test_each_forward_of_a_batch_has_its_own_time(store: Store, add: Any, first:
         assert output(ask(engine, "a", X)).shape == (1, 4)
         until(lambda: len(told.batches) == 2)
         assert learned == [1]
+
+
+def test_only_an_answer_shows_that_a_model_is_well_again(store: Store, add: Any) -> None:
+    """A model that was given up on stays so when the request that tries it fails."""
+    add("a", "fussy", input=FOUR)
+    with opened(store) as (engine, told):
+        with engine._state.lock:
+            engine._state.models["a"].fail("it hung", time.monotonic() - 60)
+        with pytest.raises(ModelFailedError):
+            ask(engine, "a", -X).result(10)
+        until(lambda: len(told.batches) == 1)
+        assert engine.model("a").state is State.UNAVAILABLE
+        assert output(ask(engine, "a", X)).shape == (1, 4)
+        until(lambda: len(told.batches) == 2)
+        assert engine.model("a").state is State.READY
 
 
 def slow_load(engine: LocalEngine, name: str) -> tuple[threading.Event, threading.Event]:

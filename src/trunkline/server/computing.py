@@ -204,9 +204,10 @@ class Computing:
 
     def _learn(self, run: Run, did: Combined, seconds: float) -> None:
         with self._state.lock:
-            for one in run.models:
-                if one.retry_s is not None:  # it was let through to see whether it can again
-                    one.recover()
+            for one, answer in zip(run.requests, did.answers, strict=True):
+                # it was let through to see whether it can again
+                if one.model.retry_s is not None and not isinstance(answer, TrunklineError):
+                    one.model.recover()
             estimates, stored = self._state.estimates, run.model.stored
             if did.samples:
                 estimates.mixed(stored, did.samples, did.adapters, did.seconds)
