@@ -14,7 +14,7 @@ from trunkline.runtime.inputs import reason
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Tensors, joined, parted
 from trunkline.server.catalogue import Served
-from trunkline.server.executing import Outputs, carry_out, checked
+from trunkline.server.executing import GivenUp, Outputs, carry_out, checked
 from trunkline.server.mixing import Group
 from trunkline.server.signature import described, named_outputs
 
@@ -57,7 +57,7 @@ def combine(
 
     Args:
         parts: model by model, all of one shape; the models' blocks are resident.
-        wanted: False once nobody wants the answers any more; some are missing then.
+        wanted: as `carry_out`.
     """
     if not group.proven:
         answers, error = _one_by_one(runtime, parts, wanted)
@@ -67,7 +67,9 @@ def combine(
     began = time.monotonic()
     try:
         answers = list(_together(runtime, parts))
-    except Exception as error:  # a forward may raise anything
+    except GivenUp:
+        raise
+    except BaseException as error:  # a forward may raise anything, SystemExit too
         answers, failure = _one_by_one(runtime, parts, wanted)
         if failure is None and not isinstance(error, TrunklineError):
             group.refuse(reason(error))
@@ -142,7 +144,9 @@ def _try(
             outputs = _outputs(runtime, parts, here, samples)
         except TrunklineError:
             return 0, 0, 0.0  # what is wrong is not the mixing
-        except Exception as error:  # a forward may raise anything
+        except GivenUp:
+            raise
+        except BaseException as error:  # a forward may raise anything, SystemExit too
             group.refuse(reason(error))
             return 0, 0, 0.0
         seconds = time.monotonic() - began

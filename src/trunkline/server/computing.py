@@ -14,7 +14,7 @@ from trunkline.loading.scheduler import Batch
 from trunkline.runtime.inputs import reason
 from trunkline.server.catalogue import Served
 from trunkline.server.combining import Combined, Part, combine
-from trunkline.server.executing import Outputs, carry_out
+from trunkline.server.executing import GivenUp, Outputs, carry_out
 from trunkline.server.joining import joining
 from trunkline.server.mixing import Group
 from trunkline.server.state import Request, Run, State
@@ -22,13 +22,12 @@ from trunkline.server.work import Answer, BatchRecord, LoadRecord
 
 log = logging.getLogger(__name__)
 
+MOST_STUCK: Final = 4
+"""With so many forwards that hang nothing computes, until one of them ends."""
+
 UNKNOWN: Final = 6.0
 """A forward of which nothing was ever measured has so many times `Limits.stuck_after_s`: were it
 given up on, none of its kind would ever be measured."""
-
-
-class GivenUp(BaseException):
-    """Raised in a forward that does not end; no Exception, which a model may catch."""
 
 
 class Computing:
@@ -49,7 +48,7 @@ class Computing:
                 while not (run := self._next_run()):
                     if self._state.closed or self.thread is not threading.current_thread():
                         return
-                    self._state.may_compute.wait()
+                    self._state.may_compute.wait(self._state.patience_s)
                 if self._state.scheduler.wants_load:
                     self._state.may_load.notify_all()
             try:
@@ -63,7 +62,10 @@ class Computing:
                 self._state.refuse(run.requests, failed, Reason.FAILED)
             with self._state.lock:
                 if self._state.run is not run:  # given up on, and back after all
+                    none_computes = len(self._state.stuck) >= MOST_STUCK
                     self._state.stuck.remove(run)
+                    if none_computes and not self._state.closed:
+                        self.start()
                     if run.model.reason == run.problem:  # it may hang again: not at once
                         run.model.fail(run.problem, time.monotonic())
                     return
@@ -215,11 +217,12 @@ class Computing:
 
     def _learn(self, run: Run, did: Combined, seconds: float) -> None:
         with self._state.lock:
-            for one in run.models:
-                if one.retry_s is not None:  # it was let through to see whether it can again
-                    one.recover()
             if did.error is not None:  # blocks that a forward wrote into were evicted
                 self._state.look_around()
+            for one, answer in zip(run.requests, did.answers, strict=True):
+                # it was let through to see whether it can again
+                if one.model.retry_s is not None and not isinstance(answer, TrunklineError):
+                    one.model.recover()
             estimates, stored = self._state.estimates, run.model.stored
             if did.samples:
                 estimates.mixed(stored, did.samples, did.adapters, did.seconds)

@@ -10,6 +10,7 @@ over.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -31,12 +32,12 @@ from trunkline.loading.problem import in_time
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Shape, samples_of, shape_of
 from trunkline.server.catalogue import Served, look_up
-from trunkline.server.computing import Computing
+from trunkline.server.computing import MOST_STUCK, Computing
 from trunkline.server.estimates import Estimates
 from trunkline.server.following import Following
 from trunkline.server.loading import Loading
 from trunkline.server.state import Request, State
-from trunkline.server.watching import MOST_STUCK, Watching
+from trunkline.server.watching import Watching
 from trunkline.server.work import Answer, Limits, Observer, ServedModel, Snapshot
 from trunkline.store import StoredModel
 
@@ -171,6 +172,7 @@ class LocalEngine:
             there = self._state.take(request.waiting.key)
             if there is not None:
                 self._state.scheduler.remove([request.waiting])
+                self._state.wake()
         over = time.monotonic() >= request.waiting.deadline_s
         self._state.observer.refused(
             request.model.name, Reason.DEADLINE if over else Reason.CANCELLED
@@ -202,8 +204,9 @@ class LocalEngine:
         try:
             with self._state.changing():
                 served = look_up(self._state.runtime, name)
-                self._state.replace(name, served)
+                gone = self._state.replace(name, served)
                 self._following.removed.discard(name)
+            self._state.refuse_all(gone, name, served.reason)
         except NotInStoreError as error:
             raise UnknownModelError(str(error)) from None
         if served.signature is None:
@@ -229,9 +232,10 @@ class LocalEngine:
 
     @property
     def live(self) -> bool:
-        """Whether batches can be computed."""
-        working = self._computing.thread.is_alive() and self._loading.thread.is_alive()
-        return working and not self._state.closed and len(self._state.stuck) < MOST_STUCK
+        """Whether blocks can be loaded and batches be computed."""
+        loads = self._loading.thread.is_alive() and self._state.load_hangs_in(time.monotonic()) > 0
+        computes = self._computing.thread.is_alive() and len(self._state.stuck) < MOST_STUCK
+        return loads and computes and not self._state.closed
 
     def snapshot(self) -> Snapshot:
         """The server at this moment."""
@@ -280,7 +284,13 @@ class LocalEngine:
         for thread in (*(one.thread for one in threads), computer):
             if thread is not threading.current_thread():
                 thread.join(self._state.limits.stuck_after_s)
-        if computer.is_alive() and run is not None:
-            self._state.refuse(run.requests, error, Reason.DRAINING)
-        else:
+        if not computer.is_alive() or run is None:
             self._state.runtime.close()
+            return
+        with self._state.lock:
+            hangs = self._state.run is run and run.limit_s < math.inf
+            if hangs:  # or it would be answered twice if it ends after all
+                self._state.run = None
+                self._state.stuck.append(run)
+        if hangs:
+            self._state.refuse(run.requests, error, Reason.DRAINING)

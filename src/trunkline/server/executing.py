@@ -16,6 +16,10 @@ from trunkline.server.signature import described, named_outputs
 Outputs = dict[str, torch.Tensor]
 
 
+class GivenUp(BaseException):
+    """Raised in a forward that does not end; no Exception, which a model may catch."""
+
+
 def carry_out(
     runtime: Runtime,
     served: Served,
@@ -37,7 +41,9 @@ def carry_out(
     try:
         runtime.switch(served.name)
         answers = _forward(runtime, served, batch)
-    except Exception as error:  # a forward may raise anything
+    except GivenUp:
+        raise
+    except BaseException as error:  # a forward may raise anything, SystemExit too
         failure = _as_failure(served.name, error)
         answers = [failure] if len(batch) == 1 else []
     if not answers:
@@ -80,7 +86,7 @@ def checked(name: str, inputs: Tensors, outputs: Outputs) -> Outputs | Trunkline
     return outputs
 
 
-def _as_failure(name: str, error: Exception) -> TrunklineError:
+def _as_failure(name: str, error: BaseException) -> TrunklineError:
     if isinstance(error, TrunklineError):
         return error
     return ModelFailedError(f"the forward of model {name!r} failed: {reason(error)}")

@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-from trunkline.errors import Reason, RefusedError, StoreError, TrunklineError
+from trunkline.errors import RefusedError, StoreError, TrunklineError
 from trunkline.server.catalogue import look_up
 from trunkline.server.state import State
 
@@ -44,7 +44,7 @@ class Following:
         while not self._ended.wait(STORE_S):
             try:
                 self.refresh()
-            except StoreError as error:  # the next look may find it well
+            except (StoreError, RefusedError) as error:  # the next look may find it well
                 log.warning("the store cannot be looked at: %s", error)
             except Exception:
                 log.exception("looking at the store failed")
@@ -57,8 +57,7 @@ class Following:
             if served is not None:
                 served.stop(why)
             self._state.adopt()
-        error = RefusedError(Reason.UNAVAILABLE, f"model {name!r} cannot be served: {why}")
-        self._state.refuse(gone, error, Reason.UNAVAILABLE)
+        self._state.refuse_all(gone, name, why)
 
     def refresh(self) -> None:
         """Take in models that came into the store, changed or left it since the last look, and
@@ -106,8 +105,12 @@ class Following:
             self._state.runtime.build(name)  # a large network takes its time: nobody waits for it
         try:
             with self._state.changing():
-                self._state.replace(name, look_up(self._state.runtime, name))
+                served = look_up(self._state.runtime, name)
+                gone = self._state.replace(name, served)
                 self._state.runtime.tidy()
+            self._state.refuse_all(gone, name, served.reason)
+        except RefusedError:  # not now: the next look tries again
+            raise
         except TrunklineError as error:
             log.warning("model %r cannot be served: %s", name, error)
 

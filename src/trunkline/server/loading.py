@@ -30,7 +30,7 @@ class Loading:
                 while not (load := self._next_load()):
                     if self._state.closed:
                         return
-                    self._state.may_load.wait()
+                    self._state.may_load.wait(self._state.patience_s)
                 name = self._state.scheduler.costs.models[load.model].id
                 evict = self._state.digests(load.evict)
             failure = self._bring(name, evict, load)

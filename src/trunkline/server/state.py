@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 
-from trunkline.errors import Reason, TrunklineError, UnknownModelError
+from trunkline.errors import Reason, RefusedError, TrunklineError, UnknownModelError
 from trunkline.loading.online import Costs, Policy, Waiting
 from trunkline.loading.scheduler import Batch, Scheduler
 from trunkline.runtime.mixing import MixingRuntime
@@ -26,6 +26,9 @@ from trunkline.store import library_of
 from trunkline.units import shorten
 
 D = TypeVar("D")
+
+LOOK_S: Final = 0.1
+"""While requests wait, what is next is asked so often, though nobody says that anything changed."""
 
 
 class Nobody:
@@ -97,6 +100,7 @@ class State:
     Attributes:
         may_compute, may_load: notified when there may be something new to compute, or to load.
         quiet: notified when a load or a batch ended.
+        places: where the scheduler's costs have each model that can be served.
         requests: those that wait, by key.
         run: the batch that computes.
         stuck: batches that were given up on and still run.
@@ -125,6 +129,7 @@ class State:
         self.quiet = threading.Condition(self.lock)
         self.mixing = Mixing(runtime)
         self.scheduler = Scheduler(self.costs(), policy)
+        self.places: dict[str, int] = {}
         self.requests: dict[int, Request] = {}
         self.loads: dict[str, LoadRecord] = {}
         self.run: Run | None = None
@@ -139,6 +144,11 @@ class State:
         busy = self.scheduler.computing
         return 0.0 if busy is None else max(0.0, busy.end_s - now)
 
+    @property
+    def patience_s(self) -> float | None:
+        """How long a thread waits to be notified before it looks anew; None for ever."""
+        return LOOK_S if self.requests else None
+
     def take(self, key: int) -> Request | None:
         """Take a request out of those that wait; the caller sees to the scheduler."""
         request = self.requests.pop(key, None)
@@ -146,12 +156,25 @@ class State:
             request.model.waiting -= 1
         return request
 
+    def wake(self) -> None:
+        """Let both threads look anew, since what they wait for may have changed."""
+        self.may_compute.notify_all()
+        self.may_load.notify_all()
+
     def refuse(self, requests: Iterable[Request], error: TrunklineError, why: Reason) -> None:
-        """Answer with an error; not under the lock, since callbacks run here."""
+        """Answer with an error what has no answer; not under the lock, since callbacks run here."""
         for request in requests:
-            if request.future.running() or request.future.set_running_or_notify_cancel():
+            future = request.future
+            if future.done() and not future.cancelled():
+                continue
+            if future.running() or future.set_running_or_notify_cancel():
                 self.observer.refused(request.model.name, why)
                 request.future.set_exception(error)
+
+    def refuse_all(self, requests: Iterable[Request], name: str, why: str) -> None:
+        """Refuse what waited for a model that cannot be served; not under the lock."""
+        error = RefusedError(Reason.UNAVAILABLE, f"model {name!r} cannot be served: {why}")
+        self.refuse(requests, error, Reason.UNAVAILABLE)
 
     def withdraw(self, served: Served) -> list[Request]:
         """Take a model's requests out of the queue."""
@@ -167,21 +190,26 @@ class State:
         return [digest for piece, gone in zip(blocks, pieces, strict=True) if gone
                 for digest in piece]  # fmt: skip
 
-    def replace(self, name: str, served: Served) -> None:
-        """Put a model in another's place; requests that wait go to the new one."""
+    def replace(self, name: str, served: Served) -> list[Request]:
+        """Put a model in another's place; requests that wait go to the new one. If that cannot be
+        served, they are returned, for the caller to refuse (`refuse_all`)."""
         before = self.models.get(name)
+        gone = [] if before is None or served.signature is not None else self.withdraw(before)
         self.models[name] = served
         for one in self.requests.values():
             if one.model is before:
                 one.model = served
                 served.waiting += 1
         self.adopt()
+        return gone
 
     def adopt(self) -> None:
         """Let the scheduler know which models there are."""
         self.mixing.adopt(self.models)
         resident = self.runtime.resident
-        self.scheduler.adopt(self.costs(), resident)
+        costs = self.costs()
+        self.scheduler.adopt(costs, resident)
+        self.places = {one.id: place for place, one in enumerate(costs.models)}
         counted = set(self.digests(self.scheduler.resident))
         blocks = (block for one in self.models.values() for block in one.stored.blocks)
         empty = {block.digest for block in blocks if not block.bytes}  # in no piece, yet needed
@@ -196,19 +224,30 @@ class State:
         load = self.scheduler.loading
         self.scheduler.resident = there if load is None else (there & ~load.evict) | load.bring
 
+    def load_hangs_in(self, now: float) -> float:
+        """When the load that runs has taken as long as a forward may; infinite if none runs."""
+        load = self.scheduler.loading
+        if load is None:
+            return math.inf
+        longest = max(self.limits.stuck_after_s, self.limits.stuck_after * load.seconds)
+        return load.end_s - load.seconds + longest - now
+
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """The lock, at a moment when nothing loads or computes."""
+        """The lock, at a moment when nothing loads or computes (RefusedError: a load hangs)."""
         with self.lock:
             self.paused += 1
             try:
                 while self.scheduler.computing or self.scheduler.loading:
-                    self.quiet.wait()
+                    left = self.load_hangs_in(time.monotonic())
+                    if left <= 0:
+                        message = "no model can be changed while a load hangs"
+                        raise RefusedError(Reason.UNAVAILABLE, message)
+                    self.quiet.wait(None if left == math.inf else left)
                 yield
             finally:
                 self.paused -= 1
-                self.may_compute.notify_all()
-                self.may_load.notify_all()
+                self.wake()
 
     def served(self, name: str) -> Served:
         """The model of a name (UnknownModelError)."""
@@ -221,7 +260,6 @@ class State:
         """What the scheduler knows of the models that can be served."""
         models = [one.stored for one in self.models.values() if one.signature is not None]
         models.sort(key=lambda one: one.name)
-        self.places = {one.name: place for place, one in enumerate(models)}
         return Costs(
             library_of(models),
             self.estimates.link,

@@ -9,16 +9,14 @@ import time
 from typing import Final
 
 from trunkline.errors import Reason, RefusedError
-from trunkline.server.computing import Computing, GivenUp
+from trunkline.server.computing import MOST_STUCK, Computing
+from trunkline.server.executing import GivenUp
 from trunkline.server.state import State
 
 log = logging.getLogger(__name__)
 
 WATCH_S: Final = 0.02
 """How often waiting requests and a running forward are looked at."""
-
-MOST_STUCK: Final = 4
-"""With so many forwards that hang, the server is not alive any more."""
 
 
 class Watching:
@@ -43,12 +41,10 @@ class Watching:
         """Refuse what can no longer be answered in time."""
         with self._state.lock:
             now = time.monotonic()
-            gone = (
-                self._state.scheduler.lapse(now)
-                if self._state.requests and not self._state.paused
-                else []
-            )
+            gone = self._state.scheduler.lapse(now) if self._state.requests else []
             requests = [found for one in gone if (found := self._state.take(one.key))]
+            if requests:
+                self._state.wake()
             again = self._state.free_in(now)
         for request in requests:
             message = f"model {request.model.name!r} could not answer before the deadline any more"
@@ -74,13 +70,14 @@ class Watching:
                 run.group.refuse(problem)
             log.error("model %r: %s", name, problem)
             gone = self._state.withdraw(run.model)
+            # A loop in Python ends by this; a call that never returns does not. Before another
+            # thread begins, which may get the id of one that is gone.
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(run.thread), ctypes.py_object(GivenUp)
+            )
             if len(self._state.stuck) < MOST_STUCK:
                 self._computing.start()
             self._state.quiet.notify_all()
             self._state.may_load.notify_all()
-            # A loop in Python ends by this; a call that never returns does not.
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(run.thread), ctypes.py_object(GivenUp)
-            )
         error = RefusedError(Reason.UNAVAILABLE, f"model {name!r}: {problem}")
         self._state.refuse([*run.requests, *gone], error, Reason.UNAVAILABLE)

@@ -221,7 +221,7 @@ class Engine(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether batches can be computed: not if every thread for it is stuck."""
+        """Whether batches can be computed: not if every thread for it is stuck, or a load hangs."""
 
     def drain(self, seconds: float) -> bool:
         """Take no more requests, finish those that wait; whether all were within the time."""
@@ -248,7 +248,8 @@ class Limits:
         body_s: for its body to arrive.
         idle_s: a connection is kept open without a request.
         stuck_after: a forward is given up on when it takes so many times what was expected of it,
-            and at least `stuck_after_s` (six times that where nothing is known of it).
+            and at least `stuck_after_s` (six times that where nothing is known of it); while a load
+            takes longer than that, the server is not live.
     """
 
     default_timeout_s: float = 10.0
