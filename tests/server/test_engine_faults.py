@@ -73,6 +73,18 @@ def test_an_observer_that_fails_costs_no_answer(store: Store, add: Any) -> None:
         assert engine.live
 
 
+def test_an_observer_that_fails_stops_no_loads(
+    store: Store, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error in it when it is told of a load leaves the blocks, and the next load comes."""
+    add("a", "fussy", input=FOUR)
+    add("b", "fussy", 1, input=FOUR)
+    with opened(store, memory_bytes=store.model("a").bytes) as (engine, told):
+        monkeypatch.setattr(told, "loaded", lambda record: 1 / 0)
+        for name in "abab":
+            assert output(ask(engine, name, X, seconds=5)).shape == (1, 4)
+
+
 def test_a_forward_that_ends_after_closing(store: Store, add: Any) -> None:
     """Its requests were refused when the engine was closed, and are not answered again."""
     add("a", "fussy", input=FOUR)

@@ -74,7 +74,10 @@ class Loading:
                 self._state.look_around()
             if self._state.estimates.loaded(moved.bytes_moved, ended - began):
                 self._state.reprice()
-        self._state.observer.loaded(record)
+        try:
+            self._state.observer.loaded(record)
+        except Exception:  # the blocks are there, whatever becomes of the record
+            log.exception("telling of a load of model %r failed", name)
         return None
 
     def _fail(self, name: str, error: TrunklineError) -> list[Request]:
