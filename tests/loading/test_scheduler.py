@@ -374,3 +374,21 @@ def test_the_policy_is_asked_as_of_when_the_device_is_free() -> None:
     one.receive(waiting(2, 3, 50.0), 7.0)
     one.next_load(7.0)
     assert (seen[-1].now_s, seen[-1].load_from_s) == (8.5, 7.0)
+
+
+def test_a_late_load_holds_nobody_up_who_does_not_need_it() -> None:
+    """b is resident. c's load began at 10 and should end at 13: a second before and a second after
+    that it is expected in a second, and 17 s after that in 17 s. So at 30, c (due at 45) is given
+    up for the moment though it is more urgent, and b is computed."""
+    one = Scheduler(costs(20.0), policy("edf"))
+    one.resident = one.costs.holds[1].copy()
+    assert one.receive(waiting(0, 2, 45.0), 10.0)
+    load = one.next_load(10.0)
+    assert load is not None
+    assert load.end_s == 13.0
+    probe = waiting(1, 2, 99.0)
+    assert [one.earliest_s(probe, now_s) for now_s in (12.0, 14.0)] == [13 + 1.5, 15 + 1.5]
+    assert one.receive(waiting(2, 1, 60.0), 30.0)
+    batch = one.next_batch(30.0)
+    assert batch is not None
+    assert batch.model == 1

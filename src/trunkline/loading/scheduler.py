@@ -307,9 +307,12 @@ class Scheduler:
         return evict if again_s <= saved_s else None
 
     def _free(self, now_s: float) -> tuple[float, float]:
-        """When the device and the link will be free."""
+        """When the device and the link will be free; a load that is late is expected to take as long
+        again as it is late, so that what does not need it goes first."""
         free_s = now_s if self.computing is None else max(now_s, self.computing.end_s)
-        link_s = now_s if self.loading is None else max(now_s, self.loading.end_s)
+        link_s = now_s
+        if self.loading is not None:
+            link_s += abs(self.loading.end_s - now_s)
         if self.computing is not None and not self.ahead:
             link_s = max(link_s, free_s)
         return free_s, link_s
