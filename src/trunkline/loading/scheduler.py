@@ -307,8 +307,8 @@ class Scheduler:
         return evict if again_s <= saved_s else None
 
     def _free(self, now_s: float) -> tuple[float, float]:
-        """When the device and the link will be free; a load that is late is expected to take as long
-        again as it is late, so that what does not need it goes first."""
+        """When the device and the link will be free. A load that is late is expected to take as
+        long again as it is late, so that what does not need it goes first."""
         free_s = now_s if self.computing is None else max(now_s, self.computing.end_s)
         link_s = now_s
         if self.loading is not None:
