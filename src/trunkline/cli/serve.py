@@ -13,7 +13,6 @@ import typer
 from trunkline.cli.memory import parse_memory
 from trunkline.cli.options import (
     StoreOption,
-    ThreadsOption,
     compute_on,
     names,
     number,
@@ -51,7 +50,14 @@ def serve(
         Path | None,
         typer.Option("--profile", "-p", help="What loads and forwards take (default: measure)."),
     ] = None,
-    threads: ThreadsOption = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads that forwards compute on (default: $OMP_NUM_THREADS, or one less than "
+            "there are processors, for HTTP and loads).",
+        ),
+    ] = None,
     policy: Annotated[
         str | None,
         typer.Option(help="Who is served next: urgency (default), greatest-rate, edf, fcfs."),
@@ -120,7 +126,7 @@ def serve(
     wanted, budget = names(models), parse_memory(memory)
     token = read_token(token_file)
     there = open_store(store)
-    compute_on(threads)
+    compute_on(_threads() if threads is None else threads)
     from trunkline.server.logs import log, set_up
     from trunkline.server.operations import STATIC, Operations, routes
     from trunkline.server.processing import processor_of
@@ -180,6 +186,12 @@ def serve(
         log(logging.INFO, "stop")
     finally:
         logs.close()
+
+
+def _threads() -> int | None:
+    """One processor is left to HTTP and loads: a forward whose threads wait for one that they
+    hold up takes far longer than one with a thread less. None where the user chose."""
+    return None if "OMP_NUM_THREADS" in os.environ else max(1, (os.cpu_count() or 1) - 1)
 
 
 def read_token(path: Path | None) -> str | None:
