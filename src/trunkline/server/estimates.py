@@ -118,6 +118,11 @@ class Estimates:
         self._lines: dict[str, _Line] = {}
 
     @property
+    def profiled(self) -> bool:
+        """Whether there is a profile."""
+        return self._profile is not None
+
+    @property
     def link(self) -> Link:
         """V as it is expected now."""
         factor = self._loads.factor
