@@ -184,7 +184,7 @@ class ServerApp:
                 started = Started(send)
                 try:
                     await route.handle({**scope, **more}, receive, started)
-                except Exception:
+                except Exception:  # a bug of the route; answered by whoever called us, if it can be
                     if started.begun:  # too late to say so
                         log.exception("%s %s", scope["method"], shorten(scope["path"]))
                         return None

@@ -108,7 +108,7 @@ class Computing:
         limits = self._state.limits
         if not self._state.estimates.is_known(served.stored):
             return UNKNOWN * limits.stuck_after_s
-        return max(limits.stuck_after_s, limits.stuck_after * batch.seconds)
+        return limits.longest_s(batch.seconds)
 
     def _mix(
         self, batch: Batch, kept: list[Request], now: float

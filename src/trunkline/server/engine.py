@@ -275,8 +275,8 @@ class LocalEngine:
             self._state.closed = True
             gone = [found for key in list(self._state.requests) if (found := self._state.take(key))]
             run, computer = self._state.run, self._computing.thread
-            for condition in (self._state.may_compute, self._state.may_load, self._state.quiet):
-                condition.notify_all()
+            self._state.wake()
+            self._state.quiet.notify_all()
         error = RefusedError(Reason.DRAINING, "the server is stopping")
         self._state.refuse(gone, error, Reason.DRAINING)
         self._following.stop()

@@ -46,7 +46,7 @@ class Following:
                 self.refresh()
             except (StoreError, RefusedError) as error:  # the next look may find it well
                 log.warning("the store cannot be looked at: %s", error)
-            except Exception:
+            except Exception:  # a bug; the models that are there are served all the same
                 log.exception("looking at the store failed")
 
     def drop(self, name: str, why: str) -> None:

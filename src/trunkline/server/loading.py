@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Collection
 
-from trunkline.errors import Reason, RefusedError, StoreError, TrunklineError
+from trunkline.errors import StoreError, TrunklineError
 from trunkline.loading.scheduler import Load
 from trunkline.runtime.inputs import reason
 from trunkline.server.state import Request, State
@@ -42,10 +42,7 @@ class Loading:
                 self._state.quiet.notify_all()
                 self._state.may_compute.notify_all()
             if failure is not None:
-                message = f"model {name!r} cannot be served: {failure}"
-                self._state.refuse(
-                    refused, RefusedError(Reason.UNAVAILABLE, message), Reason.UNAVAILABLE
-                )
+                self._state.refuse_all(refused, name, str(failure))
 
     def _next_load(self) -> Load | None:
         if self._state.closed or self._state.paused:

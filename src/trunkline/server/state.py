@@ -225,12 +225,11 @@ class State:
         self.scheduler.resident = there if load is None else (there & ~load.evict) | load.bring
 
     def load_hangs_in(self, now: float) -> float:
-        """When the load that runs has taken as long as a forward may; infinite if none runs."""
+        """In how many seconds the load that runs is called stuck; infinite if none runs."""
         load = self.scheduler.loading
         if load is None:
             return math.inf
-        longest = max(self.limits.stuck_after_s, self.limits.stuck_after * load.seconds)
-        return load.end_s - load.seconds + longest - now
+        return load.end_s - load.seconds + self.limits.longest_s(load.seconds) - now
 
     @contextmanager
     def changing(self) -> Iterator[None]:

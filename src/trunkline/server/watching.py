@@ -34,7 +34,7 @@ class Watching:
             try:
                 self._lapse()
                 self._give_up()
-            except Exception:
+            except Exception:  # a bug; who waits still needs somebody to watch
                 log.exception("looking at deadlines failed")
 
     def _lapse(self) -> None:

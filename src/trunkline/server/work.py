@@ -267,6 +267,10 @@ class Limits:
     stuck_after: float = 20.0
     stuck_after_s: float = 10.0
 
+    def longest_s(self, expected_s: float) -> float:
+        """How long what was expected to take so long may take before it is called stuck."""
+        return max(self.stuck_after_s, self.stuck_after * expected_s)
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
