@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import subprocess
 import sys
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.cli import main
+from tests.cli.commands import trunkline
 
 COSTS = {"seconds_per_batch": 0.001, "seconds_per_task": 0.0001, "max_batch": 8}
 PROBLEM = {
@@ -29,18 +27,6 @@ PROBLEM = {
         {"id": "u2", "model": "two", "upload_bits": 1000, "bits_per_s_per_hz": 5.0},
     ],
 }  # fmt: skip
-
-
-def trunkline(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line, as its entry point runs it."""
-    out, err, status = io.StringIO(), io.StringIO(), 0
-    words = [str(argument) for argument in arguments]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main(words)
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
-    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
 import os
 import signal
@@ -17,21 +15,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.cli.commands import trunkline
 from tests.experiments.tiny import tiny_preset
-from trunkline.cli import main
 from trunkline.experiments.preset import SET_A_FILE, load_preset
-
-
-def trunkline(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line, as its entry point runs it."""
-    out, err, status = io.StringIO(), io.StringIO(), 0
-    words = [str(argument) for argument in arguments]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main(words)
-        except SystemExit as stop:
-            status = stop.code if isinstance(stop.code, int) else 0
-    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

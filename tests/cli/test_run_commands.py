@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from trunkline.cli import main
+from tests.cli.commands import Run, runner
 from trunkline.experiments.networks import digits_net
 from trunkline.runtime import state_dict_source
 from trunkline.store import Architecture, InputSpec, Store
 
-Run = Callable[..., tuple[int, str, str]]
 NETWORK = Architecture(
     "factory", factory="trunkline.experiments.networks:digits_net", kwargs={"width": 4}
 )
@@ -48,14 +46,7 @@ def run(
     """Runs a command against the store: exit status, output, errors."""
     monkeypatch.setenv("TRUNKLINE_STORE", str(store.path))
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
+    return runner(capsys)
 
 
 @pytest.fixture

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trunkline.cli import main
+from tests.cli.commands import Run, runner
 from trunkline.store import Store
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 def weights(path: Path, **layers: int) -> Path:
@@ -34,14 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs a command against a store of its own: exit status, output, errors."""
     monkeypatch.setenv("TRUNKLINE_STORE", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
+    return runner(capsys)
 
 
 def test_import_reports_what_came_in_what_was_new_and_who_shares(run: Run, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
-from trunkline.cli import main  # noqa: E402
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.cli.commands import Run, runner  # noqa: E402
 
 
 @pytest.fixture
@@ -23,14 +20,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs a command against a store of its own: exit status, output, errors."""
     monkeypatch.setenv("TRUNKLINE_STORE", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
+    return runner(capsys)
 
 
 @pytest.fixture

@@ -85,3 +85,14 @@ def randomised(state: Mapping[str, torch.Tensor], seed: int) -> dict[str, torch.
                 fresh[value.data_ptr()] = drawn.to(value.dtype)
         result[key] = fresh[value.data_ptr()].view(value.shape)
     return result
+
+
+def normal_output(factory: str, state: dict[str, torch.Tensor], x: torch.Tensor, **kw: Any) -> Any:
+    """What a normally built and loaded model answers."""
+    import tiny_models
+
+    module = getattr(tiny_models, factory)(**kw)
+    module.load_state_dict(state, assign=next(iter(state.values())).dtype == torch.bfloat16)
+    module.eval()
+    with torch.no_grad():
+        return module(x)

@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import RLock
 from typing import Any
 
+import pytest
 import torch
 
+from tests.runtime.conftest import normal_output
+from trunkline.errors import MemoryBudgetError
 from trunkline.runtime import Runtime
 from trunkline.store import Store
 
@@ -68,3 +71,61 @@ def test_a_network_is_built_beside_the_others_work(store: Store, add: Any) -> No
             tiny_models.BUILT.set()
         building.result(10)
         assert runtime.switch("b").bytes_moved == store.model("b").bytes
+
+
+def test_prefetch_runs_beside_a_forward(store: Store, add: Any) -> None:
+    """While one model computes, the blocks that another lacks come in; what the first uses stays,
+    and the switch then moves nothing."""
+    import tiny_models
+
+    a = add("a", "waiting")
+    b = add("b", "waiting", 1)
+    x = torch.randn(1, 4)
+    with Runtime(store) as runtime, ThreadPoolExecutor(1) as pool:
+        runtime.switch("a")
+        answer = pool.submit(runtime.infer, "a", x)
+        assert tiny_models.BEGUN.wait(10)
+        moved = runtime.prefetch("b")
+        assert moved.bytes_moved == store.model("b").bytes
+        assert runtime.evict(block.digest for block in store.model("a").blocks) == 0
+        tiny_models.GO_ON.set()
+        assert torch.equal(answer.result(10), normal_output("waiting", a, x))
+        assert runtime.switch("b").bytes_moved == 0
+        assert torch.equal(runtime.infer("b", x), normal_output("waiting", b, x))
+
+
+def test_prefetch_does_not_push_out_what_computes(store: Store, add: Any) -> None:
+    """Where both do not fit the budget, the prefetch fails and the forward is right."""
+    import tiny_models
+
+    a = add("a", "waiting")
+    add("b", "waiting", 1)
+    x, size = torch.randn(1, 4), store.model("a").bytes
+    with Runtime(store, memory_bytes=size) as runtime, ThreadPoolExecutor(1) as pool:
+        runtime.switch("a")
+        answer = pool.submit(runtime.infer, "a", x)
+        assert tiny_models.BEGUN.wait(10)
+        with pytest.raises(MemoryBudgetError, match="must stay"):
+            runtime.prefetch("b")
+        tiny_models.GO_ON.set()
+        assert torch.equal(answer.result(10), normal_output("waiting", a, x))
+
+
+def test_an_abandoned_forward_keeps_nobody_waiting(store: Store, add: Any) -> None:
+    """After `abandon`, other variants of the architecture run, on a skeleton of their own; the
+    forward that was given up on still ends with its own weights."""
+    import tiny_models
+
+    a = add("a", "waiting")
+    b = add("b", "waiting", 1)
+    x = torch.randn(1, 4)
+    with Runtime(store) as runtime, ThreadPoolExecutor(1) as pool:
+        runtime.switch("a")
+        answer = pool.submit(runtime.infer, "a", x)
+        assert tiny_models.BEGUN.wait(10)
+        runtime.abandon()
+        runtime.switch("b")
+        assert not answer.done()
+        tiny_models.GO_ON.set()
+        assert torch.equal(runtime.infer("b", x), normal_output("waiting", b, x))
+        assert torch.equal(answer.result(10), normal_output("waiting", a, x))

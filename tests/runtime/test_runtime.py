@@ -13,6 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.runtime.conftest import normal_output
 from trunkline.errors import (
     ArchitectureError,
     CorruptBlobError,
@@ -31,17 +32,6 @@ BOTTOM = ("0.", "1.", "3.", "4.")
 def bottom(key: str) -> bool:
     """All of `conv` but its last layer."""
     return key.startswith(BOTTOM)
-
-
-def normal_output(factory: str, state: dict[str, torch.Tensor], x: torch.Tensor, **kw: Any) -> Any:
-    """What a normally built and loaded model answers."""
-    import tiny_models
-
-    module = getattr(tiny_models, factory)(**kw)
-    module.load_state_dict(state, assign=next(iter(state.values())).dtype == torch.bfloat16)
-    module.eval()
-    with torch.no_grad():
-        return module(x)
 
 
 def test_a_switch_moves_exactly_what_is_missing(store: Store, add: Any) -> None:
@@ -441,64 +431,6 @@ def _family(
             normal[name] = normal_output("conv", state, x, width=width)
         _FAMILY.append((store, states, normal))
     return _FAMILY[0]
-
-
-def test_prefetch_runs_beside_a_forward(store: Store, add: Any) -> None:
-    """While one model computes, the blocks that another lacks come in; what the first uses stays,
-    and the switch then moves nothing."""
-    import tiny_models
-
-    a = add("a", "waiting")
-    b = add("b", "waiting", 1)
-    x = torch.randn(1, 4)
-    with Runtime(store) as runtime, ThreadPoolExecutor(1) as pool:
-        runtime.switch("a")
-        answer = pool.submit(runtime.infer, "a", x)
-        assert tiny_models.BEGUN.wait(10)
-        moved = runtime.prefetch("b")
-        assert moved.bytes_moved == store.model("b").bytes
-        assert runtime.evict(block.digest for block in store.model("a").blocks) == 0
-        tiny_models.GO_ON.set()
-        assert torch.equal(answer.result(10), normal_output("waiting", a, x))
-        assert runtime.switch("b").bytes_moved == 0
-        assert torch.equal(runtime.infer("b", x), normal_output("waiting", b, x))
-
-
-def test_prefetch_does_not_push_out_what_computes(store: Store, add: Any) -> None:
-    """Where both do not fit the budget, the prefetch fails and the forward is right."""
-    import tiny_models
-
-    a = add("a", "waiting")
-    add("b", "waiting", 1)
-    x, size = torch.randn(1, 4), store.model("a").bytes
-    with Runtime(store, memory_bytes=size) as runtime, ThreadPoolExecutor(1) as pool:
-        runtime.switch("a")
-        answer = pool.submit(runtime.infer, "a", x)
-        assert tiny_models.BEGUN.wait(10)
-        with pytest.raises(MemoryBudgetError, match="must stay"):
-            runtime.prefetch("b")
-        tiny_models.GO_ON.set()
-        assert torch.equal(answer.result(10), normal_output("waiting", a, x))
-
-
-def test_an_abandoned_forward_keeps_nobody_waiting(store: Store, add: Any) -> None:
-    """After `abandon`, other variants of the architecture run, on a skeleton of their own; the
-    forward that was given up on still ends with its own weights."""
-    import tiny_models
-
-    a = add("a", "waiting")
-    b = add("b", "waiting", 1)
-    x = torch.randn(1, 4)
-    with Runtime(store) as runtime, ThreadPoolExecutor(1) as pool:
-        runtime.switch("a")
-        answer = pool.submit(runtime.infer, "a", x)
-        assert tiny_models.BEGUN.wait(10)
-        runtime.abandon()
-        runtime.switch("b")
-        assert not answer.done()
-        tiny_models.GO_ON.set()
-        assert torch.equal(runtime.infer("b", x), normal_output("waiting", b, x))
-        assert torch.equal(answer.result(10), normal_output("waiting", a, x))
 
 
 def test_what_nobody_uses_is_let_go(store: Store, add: Any) -> None:

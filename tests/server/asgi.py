@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
 
+from tests.server.engines import FakeEngine, double, echo
+from trunkline.server.app import ServerApp
+from trunkline.server.work import ServerSettings
+
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
+INFER = "/v2/models/double/infer"
 
 
 @dataclass
@@ -120,3 +126,9 @@ class Client:
 
         await self.app(scope, receive, send)
         return answered
+
+
+def client(engine: FakeEngine | None = None, **changes: Any) -> Client:
+    """A client of an app with these settings."""
+    found = engine or FakeEngine({"double": double, "echo": echo})
+    return Client(ServerApp(found, replace(ServerSettings(), **changes)))
