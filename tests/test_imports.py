@@ -22,16 +22,17 @@ ROOMS = {
     "library": {"errors"},
     "documents": {"errors"},
     "loading": {"errors", "documents", "library", "links", "radio"},
-    "planners": {"errors", "documents", "loading"},
-    "pictures": {"errors", "units", "files", "library", "links", "loading"},
+    "pulling": {"errors", "documents", "library", "links", "radio"},
+    "planners": {"errors", "documents", "loading", "pulling"},
+    "pictures": {"errors", "units", "files", "library", "links", "loading", "pulling"},
     "store": {"errors", "documents", "library", "units"},
     "runtime": {
         "errors", "documents", "files", "library", "links", "radio", "units", "loading",
-        "planners", "pictures", "store",
+        "pulling", "planners", "pictures", "store",
     },
     "experiments": {
         "errors", "documents", "files", "library", "links", "radio", "units", "loading",
-        "planners", "pictures", "store", "runtime",
+        "pulling", "planners", "pictures", "store", "runtime",
     },
     "server": {
         "errors", "documents", "files", "library", "links", "units", "loading", "store", "runtime",
