@@ -94,7 +94,9 @@ class Assignment:
 
     def users_of(self, unit: int) -> Ints:
         """The requests that use a unit, ascending."""
-        return np.flatnonzero(np.isin(self.bundle, self.reduced.unit_bundles[unit]))
+        needs = np.zeros(self.reduced.bundle_site.size + 1, dtype=bool)
+        needs[self.reduced.unit_bundles[unit]] = True
+        return np.flatnonzero(needs[self.bundle])  # -1, the data centre, is the last
 
     @property
     def bundle(self) -> Ints:

@@ -37,7 +37,7 @@ TIME_LIMIT_S = 50.0
 SAMPLES = 4
 """Draws of R1, and of R3."""
 
-ROUNDS_PER_REQUEST = 40
+ROUNDS_PER_REQUEST = 100
 """Rounds of R6, for each request."""
 
 PROVED = 1e-7
