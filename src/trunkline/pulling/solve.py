@@ -33,8 +33,8 @@ METHODS: Mapping[str, Method] = {
 """Every method: `(problem, **options) -> plan`, options by keyword only."""
 
 SMALL = 1000
-"""Problems of at most so many options are planned by `optimal` where no method is named: HiGHS
-proves most of them in seconds (`docs/pulling.md`)."""
+"""Problems of at most so many options are planned by `optimal` where no method is named. Found by
+trial: with many more, HiGHS tends to end at its time limit."""
 
 
 def default_method(problem: PullingProblem) -> str:
