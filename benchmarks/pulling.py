@@ -41,12 +41,12 @@ def planned(problem: PullingProblem, method: str, **options: object) -> PullingP
 
 def small() -> list[Verdict]:
     """Cost over the proved optimum."""
-    print(f"15 requests, 5 sites, 8 models, tight storage: cost / optimum, {SMALL} problems\n")
+    print(f"12 requests, 4 sites, 6 models, tight storage: cost / optimum, {SMALL} problems\n")
     methods = ("rounding", "greedy", "nearest", "no-sharing", "fallback")
     ratios: dict[str, list[float]] = {method: [] for method in methods}
     seconds: dict[str, list[float]] = {method: [] for method in ("optimal", *methods)}
     for seed in range(SMALL):
-        problem = placed_problem(15, 5, 8, seed, storage=1.5)
+        problem = placed_problem(12, 4, 6, seed, storage=1.5, suitable=3)
         best = planned(problem, "optimal", time_limit_s=300.0)
         if not best.proven:
             raise SystemExit(f"seed {seed}: no proved optimum in 300 s")

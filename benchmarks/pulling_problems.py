@@ -53,6 +53,7 @@ def placed_problem(
                 held[m],
                 cost=float(4.0 * distance[r, c] * demand[r] + work[m] * demand[r] / speed[c]),
                 compute=float(work[m] * demand[r]),
+                transmission_cost=float(4.0 * distance[r, c] * demand[r]),
             )
             for c in near.tolist()
             for m in fits.tolist()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trunkline.pulling.assignment import DATA_CENTRE, Assignment
+from trunkline.pulling.assignment import Assignment
 from trunkline.pulling.improve import improve
-from trunkline.pulling.reduced import reduce
+from trunkline.pulling.reduced import DATA_CENTRE, reduce
 from trunkline.pulling.repair import repair
 from trunkline.pulling.ruin import ruin_and_recreate
 from trunkline.timing import TimeLimit

@@ -11,10 +11,10 @@ from trunkline.pulling import Option, PullingProblem, Request, Site
 
 
 def test_it_is_within_five_percent_of_the_optimum_on_average(make_problem):
-    """On 60 problems of the size that HiGHS proves, its plans hold and cost 1.05 times the least at
+    """On 30 problems of the size that HiGHS proves, its plans hold and cost 1.05 times the least at
     most on average; the certificate covers each of them."""
     ratios = []
-    for seed in range(60):
+    for seed in range(30):
         problem = make_problem(
             seed, sites=5, requests=12, models=6, blocks=8, accounting=("once", "paper")[seed % 2]
         )

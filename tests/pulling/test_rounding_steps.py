@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from trunkline.pulling import Option, PullingProblem, Request, Site
-from trunkline.pulling.assignment import DATA_CENTRE, Assignment
+from trunkline.pulling.assignment import Assignment
 from trunkline.pulling.draws import draw, expected_cost, overflow_bound
 from trunkline.pulling.expectations import derandomise
 from trunkline.pulling.frequency import by_frequency, frequencies
-from trunkline.pulling.reduced import reduce
+from trunkline.pulling.reduced import DATA_CENTRE, reduce
 from trunkline.pulling.relaxation import Relaxation, relax
 from trunkline.pulling.thresholds import by_thresholds, phases
 from trunkline.timing import TimeLimit

@@ -9,10 +9,7 @@ from numpy.typing import NDArray
 
 from trunkline.pulling.lists import Floats, Ints, totals
 from trunkline.pulling.problem import TOLERANCE
-from trunkline.pulling.reduced import Reduced
-
-DATA_CENTRE = -1
-"""Stands for an option where the data centre serves a request."""
+from trunkline.pulling.reduced import DATA_CENTRE, Reduced
 
 
 class Assignment:

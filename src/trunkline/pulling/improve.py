@@ -14,8 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.pulling.assignment import DATA_CENTRE, Assignment
+from trunkline.pulling.assignment import Assignment
 from trunkline.pulling.lists import totals
+from trunkline.pulling.reduced import DATA_CENTRE
 from trunkline.timing import TimeLimit
 
 LEAST_GAIN = 1e-9

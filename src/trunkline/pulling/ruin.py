@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from trunkline.pulling.assignment import DATA_CENTRE, Assignment
+from trunkline.pulling.assignment import Assignment
 from trunkline.pulling.improve import LEAST_GAIN, TINY, improve, move_requests
 from trunkline.pulling.lists import Floats, Ints, Lists, expand, totals
-from trunkline.pulling.reduced import Reduced
+from trunkline.pulling.reduced import DATA_CENTRE, Reduced
 from trunkline.timing import TimeLimit
 
 MOST_SITES = 4
