@@ -18,7 +18,7 @@ import pytest
 from tests.server.engines import FakeEngine, double
 from tests.server.running import question, running
 from trunkline.errors import InputError
-from trunkline.server.serve import bind, check_tls
+from trunkline.server.listening import bind, check_tls
 from trunkline.server.work import Limits, ServerSettings
 
 BODY = json.dumps(question()).encode()
@@ -189,7 +189,8 @@ def test_draining() -> None:
 PROCESS = """
 import sys
 from tests.server.engines import FakeEngine, double
-from trunkline.server.serve import bind, serve
+from trunkline.server.listening import bind
+from trunkline.server.serve import serve
 from trunkline.server.work import ServerSettings
 
 engine = FakeEngine({"double": double})

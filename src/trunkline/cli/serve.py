@@ -127,10 +127,10 @@ def serve(
     token = read_token(token_file)
     there = open_store(store)
     compute_on(_threads() if threads is None else threads)
+    from trunkline.server.listening import bind, check_tls
     from trunkline.server.logs import log, set_up
     from trunkline.server.operations import STATIC, Operations, routes
     from trunkline.server.processing import processor_of
-    from trunkline.server.serve import bind, check_tls
     from trunkline.server.serve import serve as run
     from trunkline.server.work import Limits, ServerSettings
 
