@@ -30,6 +30,7 @@ from trunkline.cli import (
     reproduce,
     run,
     serve,
+    serve_store,
     show,
     simulate,
     trust,
@@ -87,6 +88,7 @@ app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
 app.command("serve")(serve.serve)
+app.command("serve-store")(serve_store.serve_store)
 app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)
 app.command("reproduce")(reproduce.reproduce)

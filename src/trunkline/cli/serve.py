@@ -148,7 +148,7 @@ def serve(
     )
     check_tls(settings)
     place = bind(settings)  # before models are looked at, which may take long
-    _warn(settings)
+    warn(settings)
     from trunkline.server.opening import open_engine
 
     logs = set_up()
@@ -262,7 +262,7 @@ def _body_bytes(text: str | None) -> int | None:
     return found
 
 
-def _warn(settings: ServerSettings) -> None:
+def warn(settings: ServerSettings) -> None:
     """What an operator should know before others find it out."""
     from trunkline.server.security import is_loopback
 
