@@ -26,6 +26,8 @@ from trunkline.cli import (
     plan,
     problem,
     profile,
+    pull,
+    push,
     remove,
     reproduce,
     run,
@@ -41,6 +43,8 @@ from trunkline.units import shorten
 
 KEPT = {
     "import": "blocks that were written stay, and the same import goes on from there",
+    "pull": "what was fetched stays, and the same pull goes on from there",
+    "push": "what was sent stays at the registry, and the same push goes on from there",
     "gc": "what was removed was needed by no model",
     "profile": "nothing was saved",
     "run": "nothing was written",
@@ -83,6 +87,8 @@ app.command("list")(list_.list_)
 app.command("verify")(verify.verify)
 app.command("remove")(remove.remove)
 app.command("gc")(gc.gc)
+app.command("push")(push.push)
+app.command("pull")(pull.pull)
 app.command("trust")(trust.trust)
 app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
