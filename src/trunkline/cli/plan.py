@@ -93,9 +93,10 @@ def plan(
     """Decide which tasks to serve, in which batches and order, with which bandwidth shares."""
     import trunkline
     from trunkline.files import write_json
+    from trunkline.loading import LoadingProblem
 
     check_outputs({"--output": output, "--picture": picture}, [problem])
-    asked = trunkline.load(problem)
+    asked = trunkline.load(problem, LoadingProblem)
     tell_what_does_not_fit(asked)
     options = _given(
         upload=upload,

@@ -201,13 +201,14 @@ def _problem(
     """The models and their prices: of a problem, or of a store on a profiled machine."""
     import trunkline
     from trunkline.errors import InputError
+    from trunkline.loading import LoadingProblem
 
     if (path is None) == (profile is None):
         raise InputError("give either --problem FILE or --profile FILE")
     if path is not None:
         if models is not None:
             raise InputError("--models goes with --profile; a problem says which models it has")
-        found = trunkline.load(path)
+        found = trunkline.load(path, LoadingProblem)
     else:
         from trunkline.runtime.problem import build_problem, runnable
         from trunkline.runtime.profile import load_profile
