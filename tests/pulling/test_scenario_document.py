@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import trunkline
 from tests.pulling.scenes import document, scenario
 from trunkline.documents import read
 from trunkline.errors import DocumentError
+from trunkline.pulling.compiling import compile_scenario
 from trunkline.pulling.scenario_document import scenario_from_document, scenario_to_document
 
 
@@ -36,7 +38,7 @@ BAD = {
         {"sites": [{"id": "c1", "flop_per_s": 1.0, "capacity_flop_per_s": 1.0}]},
         "$.sites[0]: Object missing required field `storage_bytes`",
     ),
-    "a negative size": ({"blocks": {"a": -1.0}}, "$.blocks"),
+    "a negative size": ({"blocks": {"a": -1.0}}, "$.blocks.a: a size in bytes must be between 0"),
     "a speed of 0": (first("sites", flop_per_s=0.0), "$.sites[0].flop_per_s"),
     "an unknown field": ({"slots": 3}, "unknown field `slots`"),
     "a site twice": (first("sites", id="c2"), "$.sites[1].id: 'c2' is already at $.sites[0].id"),
@@ -73,3 +75,8 @@ def test_what_cannot_be_used_is_named_with_its_place(case):
     with pytest.raises(DocumentError) as error:
         scenario(**changes)
     assert said in str(error.value)
+
+
+def test_planners_read_a_scenario_as_a_problem():
+    """`trunkline.load` compiles a scenario document to the problem of its coefficients."""
+    assert trunkline.load(document()) == compile_scenario(scenario())

@@ -8,9 +8,19 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
-from trunkline.documents import Identifier, NonNegative, Positive, Raw, decode
+from trunkline.documents import (
+    Identifier,
+    NonNegative,
+    Positive,
+    Raw,
+    Strict,
+    amounts,
+    decode,
+)
 from trunkline.errors import DocumentError
+from trunkline.pulling.compiling import compile_scenario
 from trunkline.pulling.network import NetworkLink
+from trunkline.pulling.problem import PullingProblem
 from trunkline.pulling.scenario import CandidateModel, Cloudlet, DataCentre, Demand, Scenario
 
 T = TypeVar("T")
@@ -21,17 +31,17 @@ Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Position = tuple[float, float]
 
 
-class _Strict(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A part of a document: unknown fields are errors."""
+class _Part(Strict, omit_defaults=True):
+    """A part of a document; what is at its default is not written."""
 
 
-class _Queue(_Strict):
+class _Queue(_Part):
     arrival_per_s: NonNegative
     service_per_s: Positive
     sigma_s: NonNegative = 0.0
 
 
-class _DataCentre(_Strict):
+class _DataCentre(_Part):
     id: Identifier
     flop_per_s: Positive
     queue: _Queue | None = None
@@ -40,7 +50,7 @@ class _DataCentre(_Strict):
     position: Position | None = None
 
 
-class _Site(_Strict):
+class _Site(_Part):
     id: Identifier
     storage_bytes: NonNegative
     flop_per_s: Positive
@@ -52,20 +62,20 @@ class _Site(_Strict):
     position: Position | None = None
 
 
-class _Link(_Strict):
+class _Link(_Part):
     ends: tuple[str, str]
     latency_s: NonNegative
     bytes_per_s: Positive
 
 
-class _Model(_Strict):
+class _Model(_Part):
     id: Identifier
     blocks: list[str]
     flop_per_unit: NonNegative
     accuracy: Ratio | dict[str, Ratio]
 
 
-class _Request(_Strict):
+class _Request(_Part):
     id: Identifier
     home: str
     units: NonNegative
@@ -77,12 +87,12 @@ class _Request(_Strict):
     sites: list[str] | None = None
 
 
-class _Scenario(_Strict):
+class _Scenario(_Part):
     format: Literal["trunkline/pulling-scenario/1"]
     data_centre: _DataCentre
     sites: list[_Site]
     links: list[_Link]
-    blocks: dict[Identifier, NonNegative]
+    blocks: dict[str, Any]
     models: list[_Model]
     requests: list[_Request]
     access_points: list[Identifier] = msgspec.field(default_factory=list)
@@ -99,6 +109,7 @@ def scenario_from_document(raw: Raw) -> Scenario:
             centre; the message names the place.
     """
     document = decode(raw, _Scenario)
+    document.blocks = amounts(document.blocks, "$.blocks", raw, "a size in bytes")
     _check(document, raw)
     scenario = Scenario(
         data_centre=_as(document.data_centre, DataCentre),
@@ -114,6 +125,11 @@ def scenario_from_document(raw: Raw) -> Scenario:
     )
     _check_fallbacks(scenario, raw)
     return scenario
+
+
+def problem_from_scenario(raw: Raw) -> PullingProblem:
+    """The problem of the scenario that a document states (DocumentError where it states none)."""
+    return compile_scenario(scenario_from_document(raw))
 
 
 def scenario_to_document(scenario: Scenario) -> dict[str, Any]:
