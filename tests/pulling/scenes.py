@@ -19,7 +19,7 @@ def document(**changes: Any) -> dict[str, Any]:
             {"id": "c1", "storage_bytes": 100.0, "flop_per_s": 10.0, "capacity_flop_per_s": 1e3},
             {"id": "c2", "storage_bytes": 100.0, "flop_per_s": 20.0, "capacity_flop_per_s": 1e3},
         ],
-        "access_points": ["ap"],
+        "access_points": [{"id": "ap"}],
         "links": [
             {"ends": ["dc", "c1"], "latency_s": 1.0, "bytes_per_s": 10.0},
             {"ends": ["c1", "c2"], "latency_s": 2.0, "bytes_per_s": 100.0},

@@ -42,7 +42,10 @@ BAD = {
     "a speed of 0": (first("sites", flop_per_s=0.0), "$.sites[0].flop_per_s"),
     "an unknown field": ({"slots": 3}, "unknown field `slots`"),
     "a site twice": (first("sites", id="c2"), "$.sites[1].id: 'c2' is already at $.sites[0].id"),
-    "a node twice": ({"access_points": ["c1"]}, "$.access_points[0]: 'c1' is already at"),
+    "a node twice": (
+        {"access_points": [{"id": "c1"}]},
+        "$.access_points[0].id: 'c1' is already at $.sites[0].id",
+    ),
     "a model twice": (first("models", id="n"), "$.models[1].id: 'n' is already"),
     "a request twice": (first("requests", id="r2"), "$.requests[1].id: 'r2' is already"),
     "a block twice": (first("models", blocks=["a", "a"]), "$.models[0].blocks[1]: 'a' is already"),

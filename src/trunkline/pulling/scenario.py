@@ -67,6 +67,19 @@ class DataCentre:
     position: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AccessPoint:
+    """A node where requests may enter, and links meet; it serves nobody.
+
+    Attributes:
+        id: its name.
+        position: for pictures.
+    """
+
+    id: str
+    position: tuple[float, float] | None = None
+
+
 Place = Cloudlet | DataCentre
 """Where a request can be served."""
 
@@ -130,7 +143,7 @@ class Scenario:
     """A pulling scenario; `trunkline.load` makes its problem from a document, checked.
 
     Attributes:
-        data_centre, cloudlets, access_points: the nodes; access points are ids only.
+        data_centre, cloudlets, access_points: the nodes.
         links: between them.
         blocks: s_b, the size in bytes of each block, by its id.
         models, demands: who may serve, and who asks.
@@ -150,7 +163,7 @@ class Scenario:
     blocks: Mapping[str, float]
     models: tuple[CandidateModel, ...]
     demands: tuple[Demand, ...]
-    access_points: tuple[str, ...] = ()
+    access_points: tuple[AccessPoint, ...] = ()
     accounting: Accounting = "once"
     seconds_per_joule: float = 0.0
     period_s: float = 1.0
@@ -202,8 +215,8 @@ class Scenario:
     @cached_property
     def network(self) -> Network:
         """The nodes and links as a network."""
-        nodes = [self.data_centre.id, *(site.id for site in self.cloudlets), *self.access_points]
-        return Network(tuple(nodes), self.links)
+        nodes = (*self.places, *self.access_points)
+        return Network(tuple(node.id for node in nodes), self.links)
 
     def candidates(self, demand: Demand) -> Iterator[tuple[CandidateModel, float]]:
         """The models that reach a request's accuracy, with theirs."""

@@ -21,7 +21,14 @@ from trunkline.errors import DocumentError
 from trunkline.pulling.compiling import compile_scenario
 from trunkline.pulling.network import NetworkLink
 from trunkline.pulling.problem import PullingProblem
-from trunkline.pulling.scenario import CandidateModel, Cloudlet, DataCentre, Demand, Scenario
+from trunkline.pulling.scenario import (
+    AccessPoint,
+    CandidateModel,
+    Cloudlet,
+    DataCentre,
+    Demand,
+    Scenario,
+)
 
 T = TypeVar("T")
 
@@ -62,6 +69,11 @@ class _Site(_Part):
     position: Position | None = None
 
 
+class _AccessPoint(_Part):
+    id: Identifier
+    position: Position | None = None
+
+
 class _Link(_Part):
     ends: tuple[str, str]
     latency_s: NonNegative
@@ -95,7 +107,7 @@ class _Scenario(_Part):
     blocks: dict[str, Any]
     models: list[_Model]
     requests: list[_Request]
-    access_points: list[Identifier] = msgspec.field(default_factory=list)
+    access_points: list[_AccessPoint] = msgspec.field(default_factory=list)
     accounting: Literal["once", "paper"] = "once"
     seconds_per_joule: NonNegative = 0.0
     period_s: Positive = 1.0
@@ -118,7 +130,7 @@ def scenario_from_document(raw: Raw) -> Scenario:
         blocks=document.blocks,
         models=_as(document.models, tuple[CandidateModel, ...]),
         demands=_as(document.requests, tuple[Demand, ...]),
-        access_points=tuple(document.access_points),
+        access_points=_as(document.access_points, tuple[AccessPoint, ...]),
         accounting=document.accounting,
         seconds_per_joule=document.seconds_per_joule,
         period_s=document.period_s,
@@ -143,7 +155,7 @@ def scenario_to_document(scenario: Scenario) -> dict[str, Any]:
         blocks=dict(scenario.blocks),
         models=_as(scenario.models, list[_Model]),
         requests=_as(scenario.demands, list[_Request]),
-        access_points=list(scenario.access_points),
+        access_points=_as(scenario.access_points, list[_AccessPoint]),
         accounting=scenario.accounting,
         seconds_per_joule=scenario.seconds_per_joule,
         period_s=scenario.period_s,
@@ -161,7 +173,7 @@ def _check(document: _Scenario, raw: Raw) -> None:
     """Every id stands once and every name leads somewhere."""
     nodes = [("$.data_centre.id", document.data_centre.id)]
     nodes += [(f"$.sites[{n}].id", site.id) for n, site in enumerate(document.sites)]
-    nodes += [(f"$.access_points[{n}]", id) for n, id in enumerate(document.access_points)]
+    nodes += [(f"$.access_points[{n}].id", x.id) for n, x in enumerate(document.access_points)]
     _once(nodes, raw)
     _once([(f"$.models[{n}].id", m.id) for n, m in enumerate(document.models)], raw)
     _once([(f"$.requests[{n}].id", r.id) for n, r in enumerate(document.requests)], raw)
