@@ -64,5 +64,5 @@ def test_large_problems_are_refused(make_problem):
     """Brute force says its limit instead of running for ever."""
     many = tuple(Request(f"r{n}", 1.0, (A,)) for n in range(17))  # 2^17 = 131,072 ways
     problem = PullingProblem(SHARED.blocks, SHARED.sites, many)
-    with pytest.raises(UnsupportedProblemError, match="at most 100,000 ways.* has 131,072"):
+    with pytest.raises(UnsupportedProblemError, match=r"at most 100,000 ways.* has 131,072"):
         trunkline.plan(problem, "exhaustive")
