@@ -20,6 +20,7 @@ from trunkline.methods import options_of
 from trunkline.pulling import PullingPlan, PullingProblem
 from trunkline.pulling import document as pulling_document
 from trunkline.pulling.plan import FORMAT as PULLING_PLAN
+from trunkline.pulling.scenario_document import SCENARIO_FORMAT, problem_from_scenario
 
 Problem = LoadingProblem | PullingProblem
 Plan = LoadingPlan | PullingPlan
@@ -68,7 +69,10 @@ PLANNERS = (
         kind="pulling",
         problem=PullingProblem,
         plan=PullingPlan,
-        problems={pulling_document.PROBLEM_FORMAT: pulling_document.problem_from_document},
+        problems={
+            pulling_document.PROBLEM_FORMAT: pulling_document.problem_from_document,
+            SCENARIO_FORMAT: problem_from_scenario,
+        },
         plan_format=PULLING_PLAN,
         plan_of=pulling_document.plan_from_document,
         solve=pulling.solve,
