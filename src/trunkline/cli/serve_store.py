@@ -18,7 +18,7 @@ def serve_store(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[STORE]", help="The store's folder (default: as --store).", show_default=False
+            metavar="STORE", help="The store's folder (default: as --store).", show_default=False
         ),
     ] = None,
     store: StoreOption = None,
