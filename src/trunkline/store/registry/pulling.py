@@ -81,7 +81,8 @@ def pull(
     fetched.run(lambda layer: [*(holders(layer) if holders else ()), origin])
     replaced = False
     if not unchanged:
-        layout.write_blob(digest, [raw])
+        if not layout.has(digest, len(raw)):
+            layout.write_blob(digest, [raw])
         _check_model(catalog, name, entry, where)
         replaced = publish(layout, name, digest, {digest: raw}, replace)
     note_origin(layout, origin, digest)
