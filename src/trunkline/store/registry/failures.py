@@ -8,8 +8,10 @@ from typing import Final
 
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    HTTPError,
     IncompleteRead,
     NameResolutionError,
+    NewConnectionError,
     ProtocolError,
     ProxyError,
     ReadTimeoutError,
@@ -55,7 +57,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     try:
         return min(max(0.0, float(Retry().parse_retry_after(value))), MAX_RETRY_AFTER_S)
-    except Exception:  # InvalidHeader, or a number beyond floats: not worth failing for
+    except (HTTPError, ValueError, OverflowError):  # neither a number nor a date
         return None
 
 
@@ -64,6 +66,8 @@ def why_lost(error: BaseException) -> str:
     match error:
         case NameResolutionError():
             return "there is no host of that name"
+        case NewConnectionError():
+            pass
         case ConnectTimeoutError():
             return "it does not answer in time"
         case ReadTimeoutError():

@@ -19,6 +19,7 @@ from trunkline.errors import StoreError
 from trunkline.store import manifest as packing
 from trunkline.store.adding import publish, shared_with, taken
 from trunkline.store.catalog import Catalog
+from trunkline.store.digests import is_digest
 from trunkline.store.importing import Progress
 from trunkline.store.layout import Layout
 from trunkline.store.manifest import Layer, Manifest
@@ -26,6 +27,7 @@ from trunkline.store.partial import sizes
 from trunkline.store.reading import reason
 from trunkline.store.registry.fetching import Fetcher, Interrupted
 from trunkline.store.registry.origins import note_origin
+from trunkline.store.registry.reference import SCHEME
 from trunkline.store.registry.repository import Repository
 from trunkline.store.registry.transport import WORKERS
 from trunkline.store.reports import PullReport
@@ -63,7 +65,7 @@ def pull(
             store cannot be written to; blobs that were fetched serve the next try.
     """
     started = time.perf_counter()
-    where = f"{origin}:{target}" if ":" not in target else f"{origin}@{target}"
+    where = f"{SCHEME}{origin}{'@' if is_digest(target) else ':'}{target}"
     digest, raw = origin.manifest(target)
     manifest = read(raw, where)
     entry = Layer(digest, len(raw), "")
@@ -79,7 +81,8 @@ def pull(
     fetched.run(lambda layer: [*(holders(layer) if holders else ()), origin])
     replaced = False
     if not unchanged:
-        layout.write_blob(digest, [raw])
+        if not layout.has(digest, len(raw)):
+            layout.write_blob(digest, [raw])
         _check_model(catalog, name, entry, where)
         replaced = publish(layout, name, digest, {digest: raw}, replace)
     note_origin(layout, origin, digest)

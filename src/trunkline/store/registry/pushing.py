@@ -25,6 +25,7 @@ from trunkline.store.reading import FileReader
 from trunkline.store.registry.fetching import Interrupted
 from trunkline.store.registry.origins import known_origins
 from trunkline.store.registry.pulling import distinct
+from trunkline.store.registry.reference import SCHEME
 from trunkline.store.registry.repository import Repository
 from trunkline.store.registry.transport import WORKERS
 from trunkline.store.reports import PushReport
@@ -73,7 +74,7 @@ def push(
         target.put_manifest(tag, raw)
     return PushReport(
         name,
-        f"{target}:{tag}",
+        f"{SCHEME}{target}:{tag}",
         entry.digest,
         total,
         len(blobs) + 1,
