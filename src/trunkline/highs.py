@@ -33,27 +33,6 @@ def maximise(
     Args:
         integer: which columns must be whole; None for a linear programme.
     """
-    return _programme("kMaximize", objective, upper, rows, integer)
-
-
-def minimise(
-    objective: ArrayLike,
-    upper: ArrayLike,
-    rows: Sequence[Row],
-    *,
-    integer: NDArray[np.bool_] | None = None,
-) -> Any:
-    """A HiGHS instance with the model `min objective x, rows, 0 <= x <= upper`, not yet run."""
-    return _programme("kMinimize", objective, upper, rows, integer)
-
-
-def _programme(
-    sense: str,
-    objective: ArrayLike,
-    upper: ArrayLike,
-    rows: Sequence[Row],
-    integer: NDArray[np.bool_] | None,
-) -> Any:
     import highspy
 
     solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
@@ -62,7 +41,7 @@ def _programme(
     program = highspy.HighsLp()
     costs = np.asarray(objective, dtype=float)
     program.num_col_, program.num_row_ = costs.size, len(rows)
-    program.sense_ = getattr(highspy.ObjSense, sense)
+    program.sense_ = highspy.ObjSense.kMaximize
     program.col_cost_ = costs
     program.col_lower_ = np.zeros(costs.size)
     program.col_upper_ = np.asarray(upper, dtype=float)

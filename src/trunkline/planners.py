@@ -48,6 +48,7 @@ class Planner:
     problem: type[Any]
     plan: type[Any]
     problems: Mapping[str, Callable[[Raw], Any]]
+    to_document: Callable[[Any], dict[str, Any]]
     plan_format: str
     plan_of: Callable[[Raw], Any]
     solve: Callable[..., Any]
@@ -60,6 +61,7 @@ PLANNERS = (
         problem=LoadingProblem,
         plan=LoadingPlan,
         problems={loading_document.PROBLEM_FORMAT: loading_document.problem_from_document},
+        to_document=loading_document.problem_to_document,
         plan_format=LOADING_PLAN,
         plan_of=loading_document.plan_from_document,
         solve=loading.solve,
@@ -73,6 +75,7 @@ PLANNERS = (
             pulling_document.PROBLEM_FORMAT: pulling_document.problem_from_document,
             SCENARIO_FORMAT: problem_from_scenario,
         },
+        to_document=pulling_document.problem_to_document,
         plan_format=PULLING_PLAN,
         plan_of=pulling_document.plan_from_document,
         solve=pulling.solve,

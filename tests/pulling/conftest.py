@@ -66,8 +66,8 @@ def random_problem(
     asked = tuple(
         Request(
             id=f"r{r}",
-            fallback_cost=rng.choice([1.0, 3.0, 6.0, 9.0]),
-            options=tuple(option(s, m) for s in places for m in holds if rng.random() < 0.4)[:5],
+            fallback_cost=rng.choice([2.0, 4.0, 8.0, 12.0]),
+            options=tuple(option(s, m) for s in places for m in holds if rng.random() < 0.5)[:5],
         )
         for r in range(rng.randint(0, requests))
     )

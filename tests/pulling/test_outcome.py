@@ -30,7 +30,7 @@ def test_figures_by_hand():
     # Pulls to c1: a 1 + 5, b 1 + 1, c 1 + 2 = 11 s.
     assert found.delay_s == pytest.approx(10.1 + 1.0 + 11.0)
     assert found.accuracy == pytest.approx((0.9 + 0.8) / 2)
-    assert (found.pulled_bytes, found.whole_bytes) == (80.0, 60.0 + 70.0)
+    assert (found.pulled_bytes, found.apart_bytes) == (80.0, 60.0 + 70.0)
     assert found.saved_bytes == 50.0
     assert found.served_at_sites == 2
 

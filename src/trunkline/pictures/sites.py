@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trunkline.pictures.figure import LOAD, OWN, SHARED, new_figure, plain, save
-from trunkline.pulling.traffic import SiteTraffic
-from trunkline.units import count, shorten, size, unit_of_size
+from trunkline.pictures.figure import COMPUTE, LOAD, OWN, SHARED, new_figure, plain, save
+from trunkline.pulling.flows import Flow
+from trunkline.pulling.use import SiteUse
+from trunkline.units import count, shorten, unit_of_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,8 @@ MOST_BARS = 30
 
 MOST_NAMED = 40
 """With more sites, only those with a bar are named on the map."""
+
+CENTRE = "data centre"
 
 Position = tuple[float, float]
 
@@ -36,81 +39,102 @@ class Geography:
 
     positions: Mapping[str, Position]
     links: Sequence[tuple[str, str]] = ()
-    centre: str = "data centre"
+    centre: str = CENTRE
 
 
 def draw_sites(
-    path: str | Path, title: str, sites: Sequence[SiteTraffic], geography: Geography | None = None
+    path: str | Path,
+    title: str,
+    uses: Sequence[SiteUse],
+    moved: Sequence[Flow],
+    geography: Geography | None = None,
 ) -> Path:
     """Draw what a plan moves: left the map, with an arrow from where blocks come to where they go
     (its width grows with the bytes) and at each site how many requests it serves; right the bytes
-    pulled to each site, and saved there because blocks are shared or resident.
+    that come to each site, and those saved there since models share blocks.
 
     Without positions for all sites they stand on a circle around the data centre. Blocks whose
     source is not known come from there.
 
     Returns the path written (InputError if it cannot be).
     """
-    where = _placed(sites, geography)
-    shown = sorted(sites, key=lambda one: (-one.whole_bytes, -one.pulled_bytes, one.site))
-    shown = [one for one in shown if one.whole_bytes or one.pulled_bytes][:MOST_BARS]
-    figure = new_figure(14.5, max(7.0, 2.0 + 0.24 * len(shown)))
-    left, right = figure.subplots(1, 2, width_ratios=[1.45, 1.0])
-    named = {one.site for one in (sites if len(sites) <= MOST_NAMED else shown[:12])}
-    _draw_map(left, sites, where, named)
-    _draw_bars(right, shown, len(sites))
+    where = _placed(uses, geography)
+    shown = sorted(uses, key=lambda use: (-use.apart_bytes, -use.pulled_bytes, use.site.id))
+    shown = [use for use in shown if use.apart_bytes or use.pulled_bytes][:MOST_BARS]
+    figure = new_figure(16, max(6.5, 1.6 + 0.24 * len(shown)))
+    left, right = figure.subplots(1, 2, width_ratios=[1.7, 1.0])
+    few = len(uses) <= MOST_NAMED
+    _draw_map(left, uses, moved, where, {use.site.id for use in (uses if few else shown[:12])})
+    _draw_bars(right, shown, len(uses))
     figure.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
     return save(figure, path)
 
 
-def _placed(sites: Sequence[SiteTraffic], geography: Geography | None) -> Geography:
+def _placed(uses: Sequence[SiteUse], geography: Geography | None) -> Geography:
     """The geography with a place for every site and the data centre."""
-    if geography is None or any(one.site not in geography.positions for one in sites):
-        step = 2 * math.pi / max(len(sites), 1)
-        places = {one.site: (math.cos(n * step), math.sin(n * step)) for n, one in enumerate(sites)}
-        known = geography or Geography({})
-        return Geography(places | {known.centre: (0.0, 0.0)}, known.links, known.centre)
-    if geography.centre in geography.positions or not geography.positions:
+    if geography is None or any(use.site.id not in geography.positions for use in uses):
+        step = 2 * math.pi / max(len(uses), 1)
+        places = {
+            use.site.id: (math.cos(n * step), math.sin(n * step)) for n, use in enumerate(uses)
+        }
+        centre = CENTRE if geography is None else geography.centre
+        return Geography(places | {centre: (0.0, 0.0)}, (), centre)
+    if geography.centre in geography.positions:
         return geography
-    xs, ys = zip(*geography.positions.values(), strict=True)
+    xs, ys = (
+        zip(*geography.positions.values(), strict=True) if geography.positions else ((0,), (0,))
+    )
     width = max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0
     outside = (min(xs) - 0.2 * width, (max(ys) + min(ys)) / 2)
     places = dict(geography.positions) | {geography.centre: outside}
     return Geography(places, geography.links, geography.centre)
 
 
-def _draw_map(ax: Axes, sites: Sequence[SiteTraffic], where: Geography, named: set[str]) -> None:
+def _draw_map(
+    ax: Axes, uses: Sequence[SiteUse], moved: Sequence[Flow], where: Geography, named: set[str]
+) -> None:
     places = where.positions
     for one, other in where.links:
         if one in places and other in places:
             xs, ys = zip(places[one], places[other], strict=True)
             ax.plot(xs, ys, color="#e4e4e4", linewidth=0.7, zorder=1)
-    _draw_arrows(ax, sites, where)
-    crowd = 1.0 if len(sites) <= 20 else 0.6 if len(sites) <= 60 else 0.42
-    for site in sites:
-        x, y = places[site.site]
-        used = site.requests > 0
-        dot = (90 + 150 * used) * crowd
-        colour = SHARED if used else OWN
-        ax.scatter([x], [y], s=dot, color=colour, edgecolor="white", linewidth=0.6, zorder=3)
-        if used:
-            text = str(site.requests)
-            ax.text(x, y, text, ha="center", va="center", fontsize=9 * crowd**0.7, zorder=4)
-        if site.site in named:
-            _name(ax, (x, y), shorten(site.site, 16), 8 if len(sites) <= 20 else 6.5, crowd)
+    _draw_arrows(ax, moved, where)
+    crowd = 1.0 if len(uses) <= 20 else 0.6 if len(uses) <= 60 else 0.42
+    for use in uses:
+        _draw_site(ax, use, places[use.site.id], crowd)
+        if use.site.id in named:
+            font = 8.0 if len(uses) <= 20 else 6.5
+            _name(ax, places[use.site.id], shorten(use.site.id, 16), font, crowd)
     x, y = places[where.centre]
     ax.scatter([x], [y], marker="s", s=260, color="#444444", zorder=3)
     _name(ax, (x, y), shorten(where.centre, 24), 9, 1.2)
     ax.set_aspect("equal", adjustable="datalim")
     ax.margins(0.09)
     ax.set_axis_off()
-    used_sites = sum(site.requests > 0 for site in sites)
-    ax.set_title(
-        f"{used_sites} of {count(len(sites), 'site')} serve requests (how many: in the circle); "
-        "arrows: pulled from there",
-        fontsize=9,
-        loc="left",
-    )
+    busy = sum(len(use.requests) > 0 for use in uses)
+    text = f"{busy} of {count(len(uses), 'site')} serve requests (how many: in the circle)"
+    ax.set_title(f"{text}; arrows: what is pulled", fontsize=9, loc="left")
+    _explain(ax)
+
+
+def _explain(ax: Axes) -> None:
+    """The colours of arrows."""
+    from matplotlib.lines import Line2D
+
+    meanings = ((LOAD, "from the data centre"), (COMPUTE, "from a site that holds it"))
+    handles = [Line2D([], [], color=colour, label=label) for colour, label in meanings]
+    ax.legend(handles=handles, fontsize=8, loc="lower left", frameon=False)
+
+
+def _draw_site(ax: Axes, use: SiteUse, place: Position, crowd: float) -> None:
+    """A circle, with the number of its requests in it."""
+    x, y = place
+    busy = bool(use.requests)
+    colour, area = (SHARED if busy else OWN), (90 + 150 * busy) * crowd
+    ax.scatter([x], [y], s=area, color=colour, edgecolor="white", linewidth=0.6, zorder=3)
+    if busy:
+        font = 9 * crowd**0.7
+        ax.text(x, y, str(len(use.requests)), ha="center", va="center", fontsize=font, zorder=4)
 
 
 def _name(ax: Axes, place: Position, text: str, font: float, crowd: float) -> None:
@@ -128,24 +152,19 @@ def _name(ax: Axes, place: Position, text: str, font: float, crowd: float) -> No
     )
 
 
-def _draw_arrows(ax: Axes, sites: Sequence[SiteTraffic], where: Geography) -> None:
-    moved = [
-        (source if source and source in where.positions else where.centre, site.site, moved_bytes)
-        for site in sites
-        for source, moved_bytes in site.sources.items()
-        if moved_bytes > 0
-    ]
-    most = max((moved_bytes for _, _, moved_bytes in moved), default=1.0)
-    for source, target, moved_bytes in sorted(moved, key=lambda one: -one[2]):
-        from_site = source != where.centre
+def _draw_arrows(ax: Axes, moved: Sequence[Flow], where: Geography) -> None:
+    most = max((flow.bytes for flow in moved), default=0.0) or 1.0
+    for flow in sorted(moved, key=lambda flow: -flow.bytes):
+        known = flow.source is not None and flow.source in where.positions
+        source = flow.source if known and flow.source is not None else where.centre
         ax.annotate(
             "",
-            xy=where.positions[target],
+            xy=where.positions[flow.site],
             xytext=where.positions[source],
             arrowprops={
                 "arrowstyle": "-|>",
-                "color": "#3a9d5d" if from_site else LOAD,
-                "linewidth": 0.5 + 2.5 * moved_bytes / most,
+                "color": LOAD if source == where.centre else COMPUTE,
+                "linewidth": 0.5 + 2.5 * flow.bytes / most,
                 "alpha": 0.8 if len(moved) <= 40 else 0.45,
                 "shrinkA": 6,
                 "shrinkB": 6,
@@ -155,34 +174,38 @@ def _draw_arrows(ax: Axes, sites: Sequence[SiteTraffic], where: Geography) -> No
         )
 
 
-def _draw_bars(ax: Axes, shown: Sequence[SiteTraffic], sites: int) -> None:
-    unit, scale = unit_of_size(max((one.whole_bytes for one in shown), default=0.0))
+def _listed(names: Sequence[str]) -> str:
+    """As many names as there is room for, and how many more there are."""
+    room, shown = 40, 0
+    for name in names:
+        room -= len(shorten(name, 30)) + 2
+        if room < 0 and shown:
+            break
+        shown += 1
+    more = f" and {len(names) - shown} more" if shown < len(names) else ""
+    return ", ".join(shorten(name, 30) for name in names[:shown]) + more
+
+
+def _draw_bars(ax: Axes, shown: Sequence[SiteUse], sites: int) -> None:
+    lengths = [max(use.apart_bytes, use.pulled_bytes) for use in shown]
+    unit, scale = unit_of_size(max(lengths, default=0.0))
     places = range(len(shown))
-    pulled = [one.pulled_bytes / scale for one in shown]
-    saved = [max(one.saved_bytes, 0.0) / scale for one in shown]
+    pulled = [use.pulled_bytes / scale for use in shown]
     ax.barh(places, pulled, color=LOAD, label="pulled")
-    ax.barh(places, saved, left=pulled, color=OWN, label="saved: shared or resident")
-    for place, one in zip(places, shown, strict=True):
-        names = shorten(", ".join(one.models), 44)
-        end = max(one.whole_bytes, one.pulled_bytes) / scale
-        ax.text(end, place, " " + plain(names), va="center", fontsize=6.5, clip_on=True)
-    ax.set_yticks(places, [plain(shorten(one.site, 16)) for one in shown], fontsize=7)
+    saved = [use.saved_bytes / scale for use in shown]
+    ax.barh(places, saved, left=pulled, color=OWN, label="saved: models share it")
+    for place, use, length in zip(places, shown, lengths, strict=True):
+        names = " " + plain(_listed(use.models))
+        ax.text(length / scale, place, names, va="center", fontsize=6.5, clip_on=True)
+    ax.set_yticks(places, [plain(shorten(use.site.id, 16)) for use in shown], fontsize=7)
     ax.invert_yaxis()
-    longest = max((max(one.whole_bytes, one.pulled_bytes) for one in shown), default=1.0) / scale
-    ax.set_xlim(0, 1.75 * longest if longest > 0 else 1)
+    ax.set_xlim(0, 1.75 * max(lengths, default=0.0) / scale or 1.0)
     ax.set_xlabel(f"{unit} (beside the bars: the models)", fontsize=9)
-    less = f", the {len(shown)} largest of {count(sites, 'site')}" if sites > len(shown) else ""
-    ax.set_title(f"bytes by site{less}", fontsize=9, loc="left")
+    which = (
+        "the sites that pull most" if len(shown) == MOST_BARS else "sites that pull or hold models"
+    )
+    ax.set_title(f"{len(shown)} of {count(sites, 'site')}: {which}", fontsize=9, loc="left")
+    ax.margins(y=0.01)
     ax.spines[["top", "right"]].set_visible(False)
     if shown:
         ax.legend(fontsize=8, loc="lower right")
-
-
-def summary(sites: Sequence[SiteTraffic]) -> str:
-    """What is pulled and what is saved, over all sites, in a few words."""
-    pulled = math.fsum(one.pulled_bytes for one in sites)
-    whole = math.fsum(one.whole_bytes for one in sites)
-    if not whole:
-        return f"{size(pulled)} pulled"
-    saved = (whole - pulled) / whole
-    return f"{size(pulled)} pulled where whole models are {size(whole)} ({saved:.0%} saved)"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from trunkline.errors import UnsupportedProblemError
 from trunkline.pulling.pricing import Pricing
@@ -18,7 +19,18 @@ from trunkline.pulling.problem import TOLERANCE, Option, PullingProblem, Request
 from trunkline.pulling.scenario import CandidateModel, Cloudlet, Demand, Scenario
 
 
-def compile_scenario(scenario: Scenario, pricing: Pricing | None = None) -> PullingProblem:
+@dataclass(frozen=True)
+class ScenarioProblem(PullingProblem):
+    """A pulling problem that remembers what its coefficients come from.
+
+    Attributes:
+        pricing: of the scenario; no part of what the problem is.
+    """
+
+    pricing: Pricing | None = field(default=None, compare=False, repr=False)
+
+
+def compile_scenario(scenario: Scenario, pricing: Pricing | None = None) -> ScenarioProblem:
     """The problem of a scenario (derived).
 
     With `once` accounting p_bc is the cost of moving block b to c from the nearest holder. With
@@ -43,7 +55,7 @@ def compile_scenario(scenario: Scenario, pricing: Pricing | None = None) -> Pull
     for demand in scenario.demands:
         options = tuple(_options(pricing, demand, placed))
         requests.append(Request(demand.id, fallback_cost(pricing, demand), options))
-    return PullingProblem(dict(scenario.blocks), sites, tuple(requests))
+    return ScenarioProblem(dict(scenario.blocks), sites, tuple(requests), pricing)
 
 
 def fallback_cost(pricing: Pricing, demand: Demand) -> float:

@@ -22,7 +22,8 @@ class Outcome:
         accuracy: mean over the requests; NaN without requests.
         served_at_sites: how many requests are not served at the data centre.
         pulled_bytes: over all sites.
-        whole_bytes: what the sites would pull if every model came whole and by itself.
+        apart_bytes: what the sites would pull if models shared nothing: for each model chosen at a
+            site, the bytes of the blocks that it lacks there.
     """
 
     delay_s: float
@@ -30,12 +31,12 @@ class Outcome:
     accuracy: float
     served_at_sites: int
     pulled_bytes: float
-    whole_bytes: float
+    apart_bytes: float
 
     @property
     def saved_bytes(self) -> float:
-        """The bytes that are not pulled because they are shared or resident."""
-        return self.whole_bytes - self.pulled_bytes
+        """The bytes that need not be pulled since models share blocks."""
+        return self.apart_bytes - self.pulled_bytes
 
 
 def outcome_of(pricing: Pricing, plan: PullingPlan) -> Outcome:
@@ -75,10 +76,10 @@ class _Ledger:
             accuracy=math.fsum(p.accuracy for p in parts) / len(parts) if parts else math.nan,
             served_at_sites=len(placed),
             pulled_bytes=math.fsum(scenario.blocks[pull.block] for pull in plan.pulls),
-            whole_bytes=math.fsum(
+            apart_bytes=math.fsum(
                 scenario.blocks[block]
-                for _, model in sorted(set(placed))
-                for block in self.models[model].blocks
+                for site, model in sorted(set(placed))
+                for block in self._missing(site, model)
             ),
         )
 
@@ -98,9 +99,12 @@ class _Ledger:
 
     def _wait_s(self, site: str, model: str) -> float:
         """The longest of the delays with which a model's missing blocks come to a site."""
+        waits_s = (self.pricing.pull_s(block, site) for block in self._missing(site, model))
+        return max(waits_s, default=0.0)
+
+    def _missing(self, site: str, model: str) -> list[str]:
         resident = self.sites[site].resident
-        missing = [block for block in self.models[model].blocks if block not in resident]
-        return max((self.pricing.pull_s(block, site) for block in missing), default=0.0)
+        return [block for block in self.models[model].blocks if block not in resident]
 
 
 def _placed(choice: Choice) -> tuple[str, str]:

@@ -18,9 +18,8 @@ from trunkline.documents import (
     decode,
 )
 from trunkline.errors import DocumentError
-from trunkline.pulling.compiling import compile_scenario
+from trunkline.pulling.compiling import ScenarioProblem, compile_scenario
 from trunkline.pulling.network import NetworkLink
-from trunkline.pulling.problem import PullingProblem
 from trunkline.pulling.scenario import (
     AccessPoint,
     CandidateModel,
@@ -139,7 +138,7 @@ def scenario_from_document(raw: Raw) -> Scenario:
     return scenario
 
 
-def problem_from_scenario(raw: Raw) -> PullingProblem:
+def problem_from_scenario(raw: Raw) -> ScenarioProblem:
     """The problem of the scenario that a document states (DocumentError where it states none)."""
     return compile_scenario(scenario_from_document(raw))
 

@@ -10,12 +10,21 @@ from typing import Any
 from trunkline.methods import check_method
 from trunkline.pulling.exhaustive import exhaustive
 from trunkline.pulling.fallback import fallback
+from trunkline.pulling.greedy import greedy
+from trunkline.pulling.in_turn import accuracy_first, nearest
+from trunkline.pulling.no_sharing import no_sharing
+from trunkline.pulling.optimal import optimal
 from trunkline.pulling.plan import PullingPlan
 from trunkline.pulling.problem import PullingProblem
 
 Method = Callable[..., PullingPlan]
 
 METHODS: Mapping[str, Method] = {
+    "optimal": optimal,
+    "greedy": greedy,
+    "no-sharing": no_sharing,
+    "nearest": nearest,
+    "accuracy-first": accuracy_first,
     "exhaustive": exhaustive,
     "fallback": fallback,
 }
