@@ -31,6 +31,7 @@ from trunkline.cli import (
     remove,
     reproduce,
     run,
+    scenario,
     serve,
     serve_store,
     show,
@@ -93,6 +94,7 @@ app.command("trust")(trust.trust)
 app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
+app.command("scenario")(scenario.scenario)
 app.command("serve")(serve.serve)
 app.command("serve-store")(serve_store.serve_store)
 app.command("simulate")(simulate.simulate)
