@@ -23,7 +23,16 @@ from benchmarks.measure import MISSED
 from trunkline.runtime.machine import processor
 
 NAMES = (
-    *("planner", "loading", "extensions", "online", "reproduce", "store", "switching"),
+    *(
+        "planner",
+        "loading",
+        "extensions",
+        "online",
+        "reproduce",
+        "store",
+        "serve_store",
+        "switching",
+    ),
     *("overhead", "simulated", "serving"),
 )
 LONG = ("serving",)

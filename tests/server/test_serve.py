@@ -320,3 +320,10 @@ def test_no_header_tells_what_serves() -> None:
     """There is no `Server` header."""
     with running(FakeEngine({})) as there:
         assert "server" not in there.call("GET", "/v2")[1]
+
+
+def test_small_answers_are_not_held_back() -> None:
+    """The socket is one of TCP by name, or asyncio would leave Nagle's algorithm on: a short answer
+    behind another would wait for the client's acknowledgement, 40 ms."""
+    with bind(ServerSettings(port=0)) as place:
+        assert place.proto == socket.IPPROTO_TCP

@@ -88,8 +88,9 @@ def bind(settings: ServerSettings) -> socket.socket:
     host, port = settings.host.strip("[]"), settings.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
-        place = socket.socket(family, socket.SOCK_STREAM)
+        family, kind, protocol, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
+        # without the protocol, asyncio leaves Nagle's algorithm on, and answers wait 40 ms
+        place = socket.socket(family, kind, protocol)
         try:
             place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             place.bind(where)
