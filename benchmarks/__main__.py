@@ -23,7 +23,7 @@ from benchmarks.measure import MISSED
 from trunkline.runtime.machine import processor
 
 NAMES = (
-    *("planner", "loading", "extensions", "online", "reproduce", "store", "switching"),
+    *("planner", "loading", "extensions", "online", "reproduce", "store", "pull", "switching"),
     *("overhead", "simulated", "serving"),
 )
 LONG = ("serving",)

@@ -279,7 +279,7 @@ def read_whole(response: urllib3.BaseHTTPResponse, limit: int, host: str) -> byt
             f"the connection to {host} broke: {why_lost(error)}"
         ) from None
     if len(raw) > limit:
-        raise RegistryError(f"{bare(response.url or host)}: more than {limit} bytes")
+        raise RegistryError(f"{host}: an answer of more than {limit} bytes")
     return raw
 
 
