@@ -7,7 +7,7 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup browser demo test lint examples bench results reproduce docs lock clean distclean
+.PHONY: help setup browser registry demo test lint examples bench results reproduce docs lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -23,6 +23,14 @@ browser: ## Debian's Chromium for the tests of the status page, which are skippe
 	  command -v apt-get >/dev/null || { echo "browser: no apt-get here: install Chromium" >&2; exit 1; }; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 chromium >/dev/null; }
+
+registry: ## Debian's docker-registry and skopeo for the tests of push and pull, skipped without (as root)
+	@command -v docker-registry >/dev/null && command -v skopeo >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo "registry: no apt-get here: install docker-registry" >&2; exit 1; }; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
+	    docker-registry skopeo >/dev/null && \
+	  { systemctl disable --quiet --now docker-registry 2>/dev/null || :; }; } # no service: tests start it
 
 demo: setup ## whole-model against partial loading on this machine, with a table and pictures
 	@$(RUN) -m trunkline demo $(DEMO_ARGS)

@@ -156,7 +156,6 @@ def _print(report: PullReport, notes: Sequence[str]) -> None:
             f"{size(report.bytes_fetched)}{resumed} of {size(report.bytes_in)}; "
             f"{size(report.bytes_saved)} were here already ({report.seconds:.2f} s)",
         )
-    blocks = report.bytes_in
-    print_shared(out, report.shared, blocks)
+    print_shared(out, report.shared, report.bytes_in)
     for note in notes:
         say(out, f"note: {visible(note)}", indent=2)

@@ -246,8 +246,8 @@ class Layout:
             while not _flock_now(fd, self.path):
                 if time.monotonic() >= give_up:
                     raise StoreBusyError(
-                        f"an import into the store at {self.path} (or a verification of it) is "
-                        "running; try again when it is done"
+                        f"an import into the store at {self.path} (or a pull, a push or a "
+                        "verification) is running; try again when it is done"
                     )
                 time.sleep(0.05)
             yield
@@ -297,12 +297,16 @@ class Layout:
 
     # ---- writing ----
 
-    def replace(self, path: Path, content: bytes) -> None:
-        """Write a document whole or not at all, durably (StoreError if it cannot be written)."""
-        self._write_renamed([content], path)
-        _sync_directory(path.parent)
+    def replace(self, path: Path, content: bytes, durable: bool = True) -> None:
+        """Write a document whole or not at all (StoreError if it cannot be written); what is not
+        `durable` may be spoilt where the machine stops, by a power failure."""
+        self._write_renamed([content], path, durable)
+        if durable:
+            _sync_directory(path.parent)
 
-    def _write_renamed(self, pieces: Iterable[bytes | memoryview], target: Path) -> None:
+    def _write_renamed(
+        self, pieces: Iterable[bytes | memoryview], target: Path, durable: bool = True
+    ) -> None:
         temporary = self.temporaries / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
             try:
@@ -310,7 +314,8 @@ class Layout:
                 try:
                     for piece in pieces:
                         _write_all(fd, piece)
-                    sync_data(fd)
+                    if durable:
+                        sync_data(fd)
                 finally:
                     os.close(fd)
                 os.replace(temporary, target)

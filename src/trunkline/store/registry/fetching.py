@@ -17,7 +17,7 @@ from trunkline.store.partial import Partial, open_partial
 from trunkline.store.registry.failures import why_lost
 from trunkline.store.registry.repository import Repository
 
-PIECE_BYTES: Final = 2**20
+PIECE_BYTES: Final = 2**19
 PROGRESS_BYTES: Final = 2**20
 """A try that brought so much counts as progress, and patience begins anew."""
 

@@ -42,7 +42,7 @@ def note_origin(layout: Layout, repository: Repository, digest: str) -> None:
         repositories[repository.name] = [*after, digest]
         while len(repositories) > MOST_REPOSITORIES:
             del repositories[next(iter(repositories))]
-        layout.replace(_path(layout), json.dumps(known).encode())
+        layout.replace(_path(layout), json.dumps(known).encode(), durable=False)
 
 
 def _path(layout: Layout) -> Path:
