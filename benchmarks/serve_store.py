@@ -7,8 +7,10 @@ A store's blobs over plain HTTP on loopback, in the page cache, to a client that
 on one connection. nginx sends with sendfile from one worker; Python's http.server copies through
 Python; docker-registry (Debian's) is the usual registry, told to read the very same blobs. Servers
 that are not installed are left out. "sendfile alone" is a socket, a thread that sends the file by
-one loop of os.sendfile, and nothing of HTTP: what the machine can do. In every repeat each server
-is measured once, in turn.
+one loop of os.sendfile, and nothing of HTTP. On loopback that is no upper limit: the receiver
+copies the very pages that are sent, and these are warmer in the processor's caches where a server
+has just copied them. The server's own processor time stands beside the rate. In every repeat each
+server is measured once, in turn.
 
 Target: no less than half of nginx's rate, for the large blob.
 """
@@ -28,6 +30,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -50,6 +53,26 @@ http {{
   server {{ listen 127.0.0.1:{port}; root {root}; }}
 }}
 """
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs, and what stands before a blob's name in its paths."""
+
+    port: int
+    pid: int
+    before: str = "/v2/models/blobs/sha256:"
+
+    def cpu_s(self) -> float:
+        """Processor time of it and its children so far."""
+        pids = [self.pid]
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        pids += map(int, children.read_text().split())
+        ticks = 0
+        for pid in pids:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Client:
@@ -93,7 +116,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(command: Sequence[object], port: int) -> Iterator[int]:
+def started(command: Sequence[object], port: int) -> Iterator[Server]:
     """A server's process, once it takes connections at its port."""
     with subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -107,7 +130,7 @@ def started(command: Sequence[object], port: int) -> Iterator[int]:
                     if process.poll() is not None:
                         raise RuntimeError(f"{command[0]} ended") from None
                     time.sleep(0.05)
-            yield port
+            yield Server(port, process.pid)
         finally:
             process.terminate()
 
@@ -165,18 +188,19 @@ def registry_folder(store: Store, folder: Path) -> Path:
     return folder / "registry"
 
 
-def servers(store: Store, folder: Path, stack: ExitStack) -> dict[str, tuple[int, str]]:
-    """The servers that are installed: port, and what stands before a blob's name in its path."""
+def servers(store: Store, folder: Path, stack: ExitStack) -> dict[str, Server]:
+    """The servers that are installed."""
     found = {}
     port = free_port()
     command = [sys.executable, "-m", "trunkline", "serve-store", store.path, "--port", port]
-    found[OWN] = (stack.enter_context(started(command, port)), "/v2/models/blobs/sha256:")
+    found[OWN] = stack.enter_context(started(command, port))
     files = "/blobs/sha256/"
     if nginx := shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin"):
         port = free_port()
         config = folder / "nginx.conf"
         config.write_text(NGINX_CONFIG.format(folder=folder, port=port, root=store.path))
-        found[NGINX] = (stack.enter_context(started([nginx, "-c", config], port)), files)
+        place = stack.enter_context(started([nginx, "-c", config], port))
+        found[NGINX] = replace(place, before=files)
     if registry := shutil.which("docker-registry"):
         port = free_port()
         config = folder / "registry.yml"
@@ -186,11 +210,10 @@ def servers(store: Store, folder: Path, stack: ExitStack) -> dict[str, tuple[int
             f"storage: {{filesystem: {{rootdirectory: {root}}}}}\n"
             f"http: {{addr: 127.0.0.1:{port}}}\n"
         )
-        place = stack.enter_context(started([registry, "serve", config], port))
-        found["docker-registry"] = (place, "/v2/models/blobs/sha256:")
+        found["docker-registry"] = stack.enter_context(started([registry, "serve", config], port))
     port = free_port()
     command = [sys.executable, "-m", "http.server", port, "-b", "127.0.0.1", "-d", store.path]
-    found["http.server"] = (stack.enter_context(started(command, port)), files)
+    found["http.server"] = replace(stack.enter_context(started(command, port)), before=files)
     return found
 
 
@@ -198,23 +221,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve_store", description=__doc__)
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as made, ExitStack() as stack:
+        folder = Path(made)
         folder.chmod(0o755)  # nginx' worker is another user
         store, large, small = make_store(folder)
         size = {one: store.blob_path(one).stat().st_size for one in (large, *small)}
         one_large: dict[str, Callable[[], object]] = {}
         many_small: dict[str, Callable[[], object]] = {}
-        for server, (port, before) in servers(store, folder, stack).items():
-            client = Client(port)
-            get = _getter(client, before, size)
-            check(client, store, port, before, small[0])
-            one_large[server] = partial(get, [large])
-            many_small[server] = partial(get, small)
+        running = servers(store, folder, stack)
+        for name, server in running.items():
+            check(server, small[0])
+            get = _getter(Client(server.port), server.before, size)
+            one_large[name] = partial(get, [large])
+            many_small[name] = partial(get, small)
         alone = stack.enter_context(bare_sendfile(store.blob_path(large)))
+        before = {name: server.cpu_s() for name, server in running.items()}
         took = take_turns({**one_large, ALONE: alone}, arguments.repeats)
+        moved = size[large] * (arguments.repeats + 1) / 2**30
+        cpu = {name: (one.cpu_s() - before[name]) / moved for name, one in running.items()}
         took_small = take_turns(many_small, arguments.repeats)
-    report(took, took_small, size[large])
+    report(took, took_small, cpu, size[large])
     if NGINX not in took:
         print("nginx is not installed: nothing to compare with")
         return 0
@@ -231,27 +257,29 @@ def _getter(client: Client, before: str, size: dict[str, int]) -> Callable[[Sequ
     return get
 
 
-def check(client: Client, store: Store, port: int, before: str, digest: str) -> None:
+def check(server: Server, digest: str) -> None:
     """The server has the right bytes, or nothing is worth measuring."""
-    url = f"http://127.0.0.1:{port}{before}{digest.removeprefix('sha256:')}"
+    url = f"http://127.0.0.1:{server.port}{server.before}{digest.removeprefix('sha256:')}"
     with urllib.request.urlopen(url, timeout=60) as response:
         if "sha256:" + hashlib.sha256(response.read()).hexdigest() != digest:
             raise RuntimeError(f"{url}: wrong bytes")
 
 
-def report(large: dict[str, Times], small: dict[str, Times], size: int) -> None:
+def report(
+    large: dict[str, Times], small: dict[str, Times], cpu: dict[str, float], size: int
+) -> None:
     """A row for each server."""
     rows = [
         (
             server,
             f"{size / times.median / 2**30:.2f}",
-            f"{large[ALONE].median / times.median:.2f}",
             times.spread(),
+            f"{cpu[server]:.2f}" if server in cpu else "",
             f"{SMALL / small[server].median:.0f}" if server in small else "",
         )
         for server, times in large.items()
     ]
-    header = ("server", "GiB/s", "of the limit", "ms (quartiles)", "64 KiB blobs/s")
+    header = ("server", "GiB/s", "ms (quartiles)", "CPU s/GiB", "64 KiB blobs/s")
     print(f"a blob of {size / 2**20:.0f} MiB, and {SMALL} of 64 KiB\n")
     print(table(header, rows), end="\n\n")
 
