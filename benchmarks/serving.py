@@ -6,7 +6,9 @@
 
 All serve the same models with random weights (20 variants of three ResNets, 10 of one network of
 GPT-2's size, see `benchmarks/servers/models.py`) from files in the page cache, with memory for two
-whole models and the same threads, and get the same traces as JSON from the same client. The peers'
+whole models, and get the same traces as JSON from the same client. Each computes with the number of
+threads with which it answers most in a closed loop, up to one a processor (--threads fixes it for
+all). The peers'
 servers are in `benchmarks/serving_peers`: what a user would write for each, with whole models and
 the least recently used leaving first. "whole models" is our own server so, deadlines and all;
 "all resident" is our own with memory for everything, the limit.
@@ -26,8 +28,8 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +129,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="length of a trace (10; gpt2: 30; quick: 4)")
     parser.add_argument("--repeats", type=int, help="traces of each kind (3; quick: 1)")
     parser.add_argument("--capacity", type=float, help="requests/s of load 1, not measured then")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, help="for all servers (default: the best of each)")
     parser.add_argument("--peers", type=Path, default=Path(environments.DEFAULT))
     parser.add_argument("--install-peers", action="store_true", help="put them there first")
     parser.add_argument("--peer-batch", type=int, default=4, help="requests in a peer's batch")
@@ -155,26 +157,28 @@ def measure(settings: Settings, folder: Path) -> tuple[Found, Closed]:
     """All servers on all traces of a library, and in a closed loop."""
     given = settings.options
     library = models.prepare(settings.library, given.folder, lambda text: print(text, flush=True))
-    took = models.reference(library, given.threads)
+    most = given.threads or os.cpu_count() or 1
+    took = models.reference(library, most)
     waits = [took.load_s[one.name] for one in library.variants]
     terms = Terms(
         library,
         folder,
         given.peers,
-        given.threads,
+        most,
         batch=given.peer_batch,
         queue=None if given.no_peer_limits else given.peer_batch,
         queue_timeout_s=None if given.no_peer_limits else WAITS[0] * max(waits),
         loading=given.peer_loading,
     )
     head(library, took, terms, settings)
-    rate = given.capacity or carried(terms, settings)
+    suited = {one: best_threads(one, terms, settings) for one in settings.servers}
+    rate = given.capacity or carried(suited, settings)
     print(f"load 1: {rate:.1f} requests/s (whole models, {CLIENTS} clients in a closed loop)")
     found: Found = {}
     closed: Closed = {}
     for repeat in range(settings.repeats):
         for server in settings.servers[:: -1 if repeat % 2 else 1]:
-            with server(terms) as running:
+            with server(suited[server]) as running:
                 warm_up(running)
                 closed.setdefault(server, []).append(capacity(running, CLIENTS, settings.seconds))
                 for case, trace in traces(waits, rate, settings, repeat):
@@ -183,9 +187,28 @@ def measure(settings: Settings, folder: Path) -> tuple[Found, Closed]:
     return found, closed
 
 
-def carried(terms: Terms, settings: Settings) -> float:
+def best_threads(server: type[Server], terms: Terms, settings: Settings) -> Terms:
+    """The terms with the threads with which a server answers most in a closed loop."""
+    if settings.options.threads:
+        return terms
+    rates = {}
+    for threads in range(1, terms.threads + 1):
+        tried = replace(terms, threads=threads)
+        rates[threads] = closed_loop(server, tried, settings)
+    best = max(rates, key=lambda one: rates[one])
+    tried_all = ", ".join(f"{one}: {rate:.1f}" for one, rate in rates.items())
+    print(f"{server.name}: requests/s in a closed loop by threads: {tried_all}", flush=True)
+    return replace(terms, threads=best)
+
+
+def carried(suited: Mapping[type[Server], Terms], settings: Settings) -> float:
     """Requests per second that whole models can carry."""
     server = OwnWhole if OwnWhole in settings.servers else settings.servers[0]
+    return closed_loop(server, suited[server], settings)
+
+
+def closed_loop(server: type[Server], terms: Terms, settings: Settings) -> float:
+    """Requests per second of a server that is started for it."""
     with server(terms) as running:
         warm_up(running)
         return capacity(running, CLIENTS, settings.seconds)
@@ -215,7 +238,7 @@ def head(library: models.Library, took: models.Reference, terms: Terms, settings
     print(
         f"\n{library.name}: {len(library.variants)} models, {whole / 1e6:.0f} MB whole, "
         f"{library.distinct_bytes / 1e6:.0f} MB distinct; memory for two: "
-        f"{library.memory_bytes / 1e6:.0f} MB; {terms.threads} threads"
+        f"{library.memory_bytes / 1e6:.0f} MB"
     )
     factories = {one.factory: one.name for one in library.variants}
     for factory, model in factories.items():

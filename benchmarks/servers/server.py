@@ -1,6 +1,6 @@
 """What every server of the benchmark is: started, asked, and stopped.
 
-All serve the same models with the same threads, and take the same JSON bodies.
+All serve the same models and take the same JSON bodies.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ def warm(
         if proven:
             together(engine, [(name, tokens()) for name in names])
             assert group(engine).proven
-        told.batches.clear()
+        with engine._state.changing():  # an answer is there before its batch is told of
+            told.batches.clear()
         yield engine, told
 
 
@@ -294,7 +295,8 @@ def test_a_mixed_forward_that_hangs_is_given_up_on(store: Store, base: Path, alo
         ids = tokens()
         answers = together(engine, [("three", ids), ("two", tokens())])
         assert torch.equal(answers[0]["logits"], alone("three", ids))
-        assert [one.others for one in told.batches] == [(), ()]
+        with engine._state.changing():  # an answer is there before its batch is told of
+            assert [one.others for one in told.batches] == [(), ()]
         go_on.set()
 
 
@@ -308,9 +310,10 @@ def test_one_after_the_other_where_that_is_quicker(
         line = estimates._line(store.model("one"))
         line.per_adapter_s = 1.0  # three of them cost 3 s, and save two batches of 1 s
         together(engine, [(name, tokens()) for name in NAMES])
-        assert {one.others for one in told.batches} == {()}
-        assert line.per_adapter_s < 1.0
-        told.batches.clear()
+        with engine._state.changing():
+            assert {one.others for one in told.batches} == {()}
+            assert line.per_adapter_s < 1.0
+            told.batches.clear()
         line.per_adapter_s = 0.5
         together(engine, [(name, tokens()) for name in NAMES])
         assert [len(one.others) for one in told.batches] == [2]

@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -62,6 +62,13 @@ def serve(
         str | None,
         typer.Option(help="Who is served next: urgency (default), greatest-rate, edf, fcfs."),
     ] = None,
+    load_ahead: Annotated[
+        Literal["auto", "always", "never"],
+        typer.Option(
+            help="Load the next model's blocks beside computing: where it gains time (auto), "
+            "always, or never."
+        ),
+    ] = "auto",
     timeout_ms: Annotated[
         float | None,
         typer.Option(
@@ -134,7 +141,8 @@ def serve(
     from trunkline.server.serve import serve as run
     from trunkline.server.work import Limits, ServerSettings
 
-    limits = _limits(Limits(), timeout_ms, longest_ms, stuck_s, queue, max_batch, max_body)
+    limits = Limits(load_ahead=load_ahead)
+    limits = _limits(limits, timeout_ms, longest_ms, stuck_s, queue, max_batch, max_body)
     settings = ServerSettings(
         host=host,
         port=port,

@@ -17,6 +17,7 @@ from trunkline.server.combining import Combined, Part, combine
 from trunkline.server.executing import GivenUp, Outputs, carry_out
 from trunkline.server.joining import joining
 from trunkline.server.mixing import Group
+from trunkline.server.overlap import Work
 from trunkline.server.state import Request, Run, State
 from trunkline.server.work import Answer, BatchRecord, LoadRecord
 
@@ -70,6 +71,7 @@ class Computing:
                         run.model.fail(run.problem, time.monotonic())
                     return
                 self._state.run = None
+                self._state.overlap.end(Work.BATCH, time.monotonic(), run.usual_s)
                 self._state.scheduler.computed(time.monotonic())
                 self._state.quiet.notify_all()
                 self._state.may_load.notify_all()
@@ -98,6 +100,8 @@ class Computing:
         batch, kept, group = self._mix(batch, kept, now)
         served = self._state.models[self._state.scheduler.costs.models[batch.model].id]
         longest = self._longest_s(batch, served)
+        self._state.overlap.begin(Work.BATCH, now)
+        self._state.scheduler.ahead = self._state.overlap.next_batch()
         self._state.run = Run(
             batch, served, kept, now, now + longest, threading.get_ident(), group, each_s=longest
         )
@@ -226,13 +230,10 @@ class Computing:
             estimates, stored = self._state.estimates, run.model.stored
             if did.samples:
                 estimates.mixed(stored, did.samples, did.adapters, did.seconds)
-            elif (
-                run.group is None
-                and did.error is None
-                and not run.again
-                and estimates.computed(stored, _samples(run), seconds)
-            ):
-                self._state.reprice()
+            elif run.group is None and did.error is None and not run.again:
+                run.usual_s = estimates.compute_seconds(stored, _samples(run))
+                if estimates.computed(stored, _samples(run), seconds):
+                    self._state.reprice()
 
 
 def _samples(run: Run) -> int:

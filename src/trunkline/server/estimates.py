@@ -203,6 +203,15 @@ class Estimates:
             line.seconds_per_batch, line.seconds_per_task, line.known = 0.0, 0.0, False
         return True
 
+    def load_seconds(self, size_bytes: float) -> float:
+        """What a load takes by the profile, whatever the last ones took."""
+        return self._link.seconds(size_bytes)
+
+    def compute_seconds(self, stored: StoredModel, tasks: int) -> float | None:
+        """What a forward takes by the profile, whatever the last ones took; None if unknown."""
+        line = self._line(stored)
+        return line.seconds(tasks) if line.known else None
+
     def mixed_s(self, stored: StoredModel, tasks: int, adapters: int) -> float:
         """What a batch for several adapters of a model's base takes: what it takes for one, and so
         much for each (nothing before any ran)."""

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from trunkline.errors import StoreError, TrunklineError
 from trunkline.loading.scheduler import Load
 from trunkline.runtime.inputs import reason
+from trunkline.server.overlap import Work
 from trunkline.server.state import Request, State
 from trunkline.server.work import LoadRecord
 
@@ -31,10 +32,13 @@ class Loading:
                     if self._state.closed:
                         return
                     self._state.may_load.wait(self._state.patience_s)
+                self._state.overlap.begin(Work.LOAD, time.monotonic())
                 name = self._state.scheduler.costs.models[load.model].id
                 evict = self._state.digests(load.evict)
             failure = self._bring(name, evict, load)
             with self._state.lock:
+                expected_s = None if failure else self._state.estimates.load_seconds(load.bytes)
+                self._state.overlap.end(Work.LOAD, time.monotonic(), expected_s)
                 self._state.scheduler.loaded(time.monotonic(), failed=failure is not None)
                 if failure is not None or self._state.stuck:
                     self._state.look_around()

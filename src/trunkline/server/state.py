@@ -21,6 +21,7 @@ from trunkline.server.batching import Shape
 from trunkline.server.catalogue import Served
 from trunkline.server.estimates import Estimates
 from trunkline.server.mixing import Group, Mixing
+from trunkline.server.overlap import Overlap
 from trunkline.server.work import Answer, BatchRecord, Limits, LoadRecord, Observer
 from trunkline.store import library_of
 from trunkline.units import shorten
@@ -73,6 +74,7 @@ class Run:
         problem: why it was given up on, if it was.
         each_s: how long each of its forwards may take; `limit_s` is when the present one must end.
         again: whether there was more than one: its requests ran one by one after all.
+        usual_s: what a forward like its own takes by the profile; None until it ended well.
     """
 
     batch: Batch
@@ -85,6 +87,7 @@ class Run:
     problem: str = ""
     each_s: float = math.inf
     again: bool = False
+    usual_s: float | None = None
 
     @property
     def models(self) -> list[Served]:
@@ -105,6 +108,7 @@ class State:
         run: the batch that computes.
         stuck: batches that were given up on and still run.
         mixing: which models' requests may run as one batch.
+        overlap: whether to load beside computing.
         loads: what was loaded for each model since it last computed.
         decision_s: what the last decision took.
     """
@@ -128,6 +132,7 @@ class State:
         self.may_load = threading.Condition(self.lock)
         self.quiet = threading.Condition(self.lock)
         self.mixing = Mixing(runtime)
+        self.overlap = Overlap(limits.load_ahead, at_first=runtime.device.type != "cpu")
         self.scheduler = Scheduler(self.costs(), policy)
         self.places: dict[str, int] = {}
         self.requests: dict[int, Request] = {}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from trunkline.errors import Reason
 from trunkline.store import StoredModel
@@ -231,6 +231,9 @@ class Engine(Protocol):
         """Refuse what waits and let everything go; a second call does nothing."""
 
 
+LoadAhead = Literal["auto", "always", "never"]
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one client cannot make the server do.
@@ -251,6 +254,8 @@ class Limits:
         stuck_after: a forward is given up on when it takes so many times what was expected of it,
             and at least `stuck_after_s` (six times that where nothing is known of it); while a load
             takes longer than that, the server is not live.
+        load_ahead: whether the next model's blocks load while a batch computes; "auto" where that
+            gains anything (`trunkline.server.overlap`).
     """
 
     default_timeout_s: float = 10.0
@@ -267,6 +272,7 @@ class Limits:
     idle_s: float = 30.0
     stuck_after: float = 20.0
     stuck_after_s: float = 10.0
+    load_ahead: LoadAhead = "auto"
 
     def longest_s(self, expected_s: float) -> float:
         """How long what was expected to take so long may take before it is called stuck."""

@@ -50,6 +50,7 @@ class PullReport:
         bytes_in: of all its blobs.
         bytes_fetched: that came over the network.
         bytes_resumed: that an earlier, interrupted pull had left.
+        bytes_saved: of blobs that the store held already.
         blobs, blobs_fetched: how many it has, and how many the store did not hold.
         shared: other models of the store -> payload bytes they have in common with this one; only
             those that share something.
@@ -65,6 +66,7 @@ class PullReport:
     bytes_in: int
     bytes_fetched: int
     bytes_resumed: int
+    bytes_saved: int
     blobs: int
     blobs_fetched: int
     shared: Mapping[str, int] = field(default_factory=dict, hash=False)
@@ -72,11 +74,6 @@ class PullReport:
     unchanged: bool = False
     replaced: bool = False
     notes: tuple[str, ...] = ()
-
-    @property
-    def bytes_saved(self) -> int:
-        """Bytes that the store held already and that did not have to be moved."""
-        return self.bytes_in - self.bytes_fetched - self.bytes_resumed
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,4 +208,5 @@ def test_challenges() -> None:
     found = read_challenge('Bearer realm="https://a/t",scope="repository:x:pull,push"')
     assert found == ("bearer", {"realm": "https://a/t", "scope": "repository:x:pull,push"})
     assert read_challenge("Basic") == ("basic", {})
-    assert read_challenge("") == ("", {})
+    for odd in ("", "=", " =", "Bearer realm=", 'Bearer realm="', "Bearer ,,=,", 'Bearer "'):
+        assert set(read_challenge(odd).parameters.values()) <= {""}

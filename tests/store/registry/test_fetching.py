@@ -12,6 +12,7 @@ from tests.registries import Reply, Request, scripted
 from tests.store.registry.conftest import connect
 from trunkline.errors import RegistryError, StoreError
 from trunkline.store import Store
+from trunkline.store.digests import digest_of
 from trunkline.store.layout import Layout
 from trunkline.store.manifest import Layer
 from trunkline.store.registry.fetching import Fetcher
@@ -102,8 +103,9 @@ def test_what_an_earlier_pull_left(layout: Layout, left: bytes, requests: list[s
     layout.partials.mkdir()
     (layout.partials / DIGEST.removeprefix("sha256:")).write_bytes(left)
     with scripted(ranged) as server:
-        _, told = fetch(layout, connect(server.host))
+        fetcher, told = fetch(layout, connect(server.host))
         assert [one.headers.get("Range") for one in server.asked] == requests
+        assert fetcher.resumed == (0 if None in requests else len(left))
     assert layout.read_blob(DIGEST) == CONTENT
     assert told == len(CONTENT)
 
@@ -143,6 +145,26 @@ def test_a_holder_that_lies(layout: Layout, lie: str) -> None:
         assert not layout.has(DIGEST, len(CONTENT))
         fetch(layout, connect(liar.host), connect(honest.host))
     assert layout.read_blob(DIGEST) == CONTENT
+
+
+def test_a_holder_that_is_gone_is_asked_once(layout: Layout) -> None:
+    """One that has not got a blob may have the next; one that fails otherwise is left alone."""
+    blobs = {digest_of(one): one for one in (b"a", b"bb", b"ccc")}
+
+    def answer(request: Request) -> Reply:
+        return Reply(body=blobs[request.path.rpartition("/")[2]])
+
+    with (
+        scripted(lambda _: Reply(404)) as poor,
+        scripted(lambda _: Reply(403)) as shut,
+        scripted(answer) as rich,
+    ):
+        holders = [connect(one.host) for one in (poor, shut, rich)]
+        fetcher = Fetcher(layout, lambda _: None, threading.Event())
+        with layout.importing():
+            for digest, content in blobs.items():
+                fetcher.fetch(Layer(digest, len(content), ""), holders)
+        assert [len(one.asked) for one in (poor, shut, rich)] == [3, 1, 3]
 
 
 def test_a_wrong_range_after_a_break(layout: Layout) -> None:

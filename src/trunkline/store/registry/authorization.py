@@ -152,5 +152,5 @@ class Authorization:
 def read_challenge(header: str) -> Challenge:
     """Read one `WWW-Authenticate` header; what cannot be read has no parameters."""
     scheme, _, rest = header.strip().partition(" ")
-    pairs = [one for one in parse_http_list(rest) if "=" in one]
+    pairs = [one for one in parse_http_list(rest) if one.partition("=")[2]]
     return Challenge(scheme.lower(), {k.lower(): v for k, v in parse_keqv_list(pairs).items()})

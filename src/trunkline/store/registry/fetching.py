@@ -46,6 +46,7 @@ class Fetcher:
         self._arrived = arrived
         self._stop = stop
         self._lock = threading.Lock()
+        self._left: set[Repository] = set()
         self.received = 0
         self.resumed = 0
 
@@ -63,16 +64,21 @@ class Fetcher:
                 return
             partial.read_back(self._stop.is_set)
             self._arrived(partial.done)
+            self._from_any(holders, partial)
             with self._lock:
                 self.resumed += partial.resumed
-            for i, holder in enumerate(holders):
-                try:
-                    self._from(holder, partial)
-                    break
-                except RegistryError:
-                    if i == len(holders) - 1:
-                        raise
             partial.publish()
+
+    def _from_any(self, holders: Sequence[Repository], partial: Partial) -> None:
+        for holder in holders[:-1]:
+            if holder in self._left:
+                continue
+            try:
+                return self._from(holder, partial)
+            except RegistryError as error:
+                if error.status != 404:  # it is gone, or lies: none of the others asks it
+                    self._left.add(holder)
+        self._from(holders[-1], partial)
 
     def _from(self, holder: Repository, partial: Partial) -> None:
         """All that is missing from one holder, its digest compared."""

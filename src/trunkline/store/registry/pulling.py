@@ -88,13 +88,15 @@ def pull(
         replaced = publish(layout, name, digest, {digest: raw}, replace)
     note_origin(layout, origin, digest)
     model = catalog.model(name)
+    in_all = sum(one.size for one in blobs)
     return PullReport(
         name,
         where,
         digest,
-        sum(one.size for one in blobs) + len(raw),
+        in_all + len(raw),
         fetched.fetcher.received + len(raw),
         fetched.fetcher.resumed,
+        in_all - sum(one.size for one in lacking),
         len(blobs) + 1,
         len(lacking) + (not same),
         shared_with(catalog, name, model.blocks),
