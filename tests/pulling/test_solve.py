@@ -48,6 +48,15 @@ def test_unknown_methods_and_options_are_refused(make_problem):
         trunkline.plan(problem, "optimal", time_limit_s=-1.0)
 
 
+def test_the_default_depends_on_the_size():
+    """Up to 1,000 options the integer programme is solved, beyond it is rounded."""
+    option = Option("c", "m", (), 1.0)
+    for count, method in ((1000, "optimal"), (1001, "rounding")):
+        asked = tuple(Request(f"r{n}", 2.0, (option,)) for n in range(count))
+        plan = trunkline.plan(PullingProblem({}, (Site("c", 0.0, 0.0),), asked))
+        assert (plan.method, plan.cost, plan.proven) == (method, float(count), True)
+
+
 def option(model: str, *, cost: float, accuracy: float, way: float) -> Option:
     """A model of one block at the one site, of compute 1."""
     return Option("c", model, (model,), cost, 1.0, accuracy, transmission_cost=way)

@@ -81,7 +81,7 @@ class Ask(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer with a fault, if there is one for this request, else honestly."""
         self.registry.asked.append((self.command, self.path, dict(self.headers.items())))
-        with suppress(OSError):  # the client has gone
+        with self.registry.answering(), suppress(OSError):  # the client has gone
             if not self.registry.fault(self):
                 self.honest()
 
@@ -121,6 +121,8 @@ class Registry:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.sent = 0
         self.progress: Callable[[], None] = lambda: None
+        self._busy = 0
+        self._idle = threading.Condition()
         for name in store.names() if store is not None else ():
             assert store is not None
             model = store.model(name)
@@ -154,6 +156,24 @@ class Registry:
     def asks_for(self, part: str) -> list[dict[str, str]]:
         """The headers of the requests whose path holds a text."""
         return [headers for _, path, headers in self.asked if part in path]
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Held while a request is answered."""
+        with self._idle:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
+
+    def begin_count(self) -> None:
+        """Count the bytes that are sent from now on; what is under way ends before."""
+        with self._idle:
+            assert self._idle.wait_for(lambda: self._busy == 0, 30)
+            self.sent = 0
 
     def run(self) -> None:
         """Serve until `stop`."""

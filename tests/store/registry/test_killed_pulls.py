@@ -64,7 +64,8 @@ def test_killed_pulls(far: Store, there: Registry, tmp_path: Path) -> None:
     halfway = 0
     for kill in range(KILLS):
         path = tmp_path / str(kill)
-        there.sent, at = 0, draw.randrange(1, whole)
+        at = draw.randrange(1, whole)
+        there.begin_count()
         process = begin(there.reference("m"), path)
 
         def progress(process: subprocess.Popen[bytes] = process, at: int = at) -> None:
@@ -79,7 +80,7 @@ def test_killed_pulls(far: Store, there: Registry, tmp_path: Path) -> None:
         assert process.returncode == -signal.SIGKILL or store.names() == ["m"]
         before = kept(path)
         halfway += 0 < before < whole - len(there.manifests["m"])
-        there.sent = 0
+        there.begin_count()
         done = trunkline("pull", there.reference("m"), "--insecure", "--store", path)
         assert done.returncode == 0, done.stderr
         expected = whole - before
@@ -144,7 +145,8 @@ def test_a_disk_that_fills(there: Registry, small_disk: Path) -> None:
     assert "`trunkline gc` frees" in done.stderr
     assert Store.open(path).verify().ok
     filler.unlink()
-    before, there.sent = kept(path), 0
+    before = kept(path)
+    there.begin_count()
     assert before > 0
     done = trunkline("pull", there.reference("m"), "--insecure", "--store", path)
     assert done.returncode == 0, done.stderr
