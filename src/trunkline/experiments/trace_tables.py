@@ -137,6 +137,19 @@ def read_table(path: Path, seconds: float, rng: np.random.Generator) -> Table:
     return Table(tuple(one for one in found if one.arrival_s < seconds), kind.names_functions)
 
 
+def read_rows(path: Path, columns: Sequence[str]) -> list[_Row]:
+    """The rows of a table that has these columns, perhaps among others (InputError: it has not)."""
+    with _opened(path) as (header, rows):
+        if missing := [name for name in columns if name not in header]:
+            got = shorten(",".join(header), 60)
+            raise InputError(f"{path}: line 1: no column {missing[0]!r}, got {got!r}")
+        found = []
+        for row in rows:
+            found.append(row)
+            _check_number(row, len(found))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     """What a header says: whether times are of a calendar or another far clock, so that the trace
