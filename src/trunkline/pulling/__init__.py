@@ -3,10 +3,9 @@
 from trunkline.pulling.check import check
 from trunkline.pulling.plan import Choice, Pull, PullingPlan
 from trunkline.pulling.problem import Option, PullingProblem, Request, Site
-from trunkline.pulling.solve import DEFAULT_METHOD, METHODS, solve
+from trunkline.pulling.solve import METHODS, default_method, solve
 
 __all__ = [
-    "DEFAULT_METHOD",
     "METHODS",
     "Choice",
     "Option",
@@ -16,5 +15,6 @@ __all__ = [
     "Request",
     "Site",
     "check",
+    "default_method",
     "solve",
 ]

@@ -30,21 +30,29 @@ METHODS: Mapping[str, Method] = {
 }
 """Every method: `(problem, **options) -> plan`, options by keyword only."""
 
-DEFAULT_METHOD = "optimal"
+SMALL = 1000
+"""Problems of at most so many options are planned by `optimal` where no method is named: HiGHS
+proves most of them in seconds (`docs/pulling.md`)."""
+
+
+def default_method(problem: PullingProblem) -> str:
+    """The method for a problem where none is named: `optimal` for a small one, else `rounding`."""
+    options = sum(len(request.options) for request in problem.requests)
+    return "optimal" if options <= SMALL or "rounding" not in METHODS else "rounding"
 
 
 def solve(problem: PullingProblem, method: str | None = None, **options: Any) -> PullingPlan:
     """The plan of the named method, with the seconds that planning took.
 
     Args:
-        method: None takes `DEFAULT_METHOD`.
+        method: None takes `default_method(problem)`.
         options: the method's own keywords (`time_limit_s`, ...).
 
     Raises:
         UnknownMethodError: no such method, or an option that the method does not have.
         UnsupportedProblemError: the method does not cover this problem.
     """
-    name = DEFAULT_METHOD if method is None else method
+    name = default_method(problem) if method is None else method
     check_method(METHODS, name, options, "pulling")
     started = time.perf_counter()
     plan = METHODS[name](problem, **options)
