@@ -84,6 +84,13 @@ def reproduce(
             "from instead of the preset's."
         ),
     ] = None,
+    popularity: Annotated[
+        Path | None,
+        typer.Option(
+            help="pulling: Alibaba's GenTD26 trace of requests (CSV); kinds of tasks are asked as "
+            "often as its most popular models."
+        ),
+    ] = None,
     jobs: Annotated[
         int, typer.Option(help="Processes (default: one a core).", show_default=False)
     ] = -1,
@@ -101,12 +108,12 @@ def reproduce(
         from trunkline.cli.reproduce_pulling import Asked, reproduce_pulling
 
         count = runs or (PULLING_QUICK_RUNS if quick else PULLING_RUNS)
-        asked = Asked(directory, figures, count, quick, preset, jobs, seed, demand)
+        asked = Asked(directory, figures, count, quick, preset, jobs, seed, demand, popularity)
         reproduce_pulling(asked, print_preset=print_preset, print_scenario=print_scenario)
         return
-    if print_scenario or demand is not None:
-        option = "--print-scenario" if print_scenario else "--demand"
-        raise InputError(f"{option} is for `trunkline reproduce pulling`")
+    own = {"--print-scenario": print_scenario, "--demand": demand, "--popularity": popularity}
+    if given := [option for option, value in own.items() if value]:
+        raise InputError(f"{given[0]} is for `trunkline reproduce pulling`")
     if print_preset:
         from trunkline.experiments.preset import SET_A_FILE
 

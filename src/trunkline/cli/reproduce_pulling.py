@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trunkline.experiments.pulling.comparison import Row
     from trunkline.experiments.pulling.figures import Sweep
     from trunkline.experiments.pulling.preset import Preset
+    from trunkline.experiments.pulling.scenes import Recorded
     from trunkline.experiments.pulling.table import Results
 
 
@@ -34,12 +35,12 @@ class Asked:
     jobs: int
     seed: int
     demand: Path | None
+    popularity: Path | None
 
 
 def reproduce_pulling(asked: Asked, *, print_preset: bool, print_scenario: bool) -> None:
     """Sweep, and write figures, tables and the comparison; or print the preset or a scenario."""
     from trunkline.cli.reproduce import resumable
-    from trunkline.experiments.pulling.demand import read_tokens
     from trunkline.experiments.pulling.preset import PRESET_FILE, load_preset, quick
 
     if print_preset:
@@ -47,20 +48,32 @@ def reproduce_pulling(asked: Asked, *, print_preset: bool, print_scenario: bool)
         return
     preset = load_preset(asked.preset or PRESET_FILE)
     preset = quick(preset) if asked.quick else preset
-    tokens = () if asked.demand is None else read_tokens(asked.demand)
+    recorded = _recorded(asked, preset)
     if print_scenario:
-        _print_scenario(preset, asked.seed, tokens)
+        _print_scenario(preset, asked.seed, recorded)
         return
     sweeps = _chosen(asked.figures)
     with resumable(asked.directory):
-        _make(asked, preset, sweeps, tokens)
+        _make(asked, preset, sweeps, recorded)
 
 
-def _print_scenario(preset: Preset, seed: int, tokens: Sequence[float]) -> None:
+def _recorded(asked: Asked, preset: Preset) -> Recorded:
+    """What the traces that were named say."""
+    from trunkline.experiments.pulling.demand import read_tokens
+    from trunkline.experiments.pulling.gentd26 import read_variants, shares
+    from trunkline.experiments.pulling.scenes import Recorded
+
+    tokens = () if asked.demand is None else read_tokens(asked.demand)
+    if asked.popularity is None:
+        return Recorded(tokens)
+    return Recorded(tokens, shares(read_variants(asked.popularity), preset.tasks))
+
+
+def _print_scenario(preset: Preset, seed: int, recorded: Recorded) -> None:
     from trunkline.experiments.pulling.scenes import Realisation
     from trunkline.pulling.scenario_document import scenario_to_document
 
-    scenario = Realisation(preset, 0, seed, tokens).scenario(preset.point)
+    scenario = Realisation(preset, 0, seed, recorded).scenario(preset.point)
     print_json(scenario_to_document(scenario))
 
 
@@ -79,12 +92,12 @@ def _chosen(names: str | None) -> list[Sweep]:
     return [sweep for sweep in SWEEPS if sweep.name in wanted]
 
 
-def _make(asked: Asked, preset: Preset, sweeps: Sequence[Sweep], tokens: tuple[float, ...]) -> None:
+def _make(asked: Asked, preset: Preset, sweeps: Sequence[Sweep], recorded: Recorded) -> None:
     from trunkline.experiments.pulling.comparison import comparison, write_comparison
     from trunkline.experiments.pulling.figures import write_sidecar
 
     started = time.perf_counter()
-    results = _simulate(asked, preset, sweeps, tokens)
+    results = _simulate(asked, preset, sweeps, recorded)
     out = console()
     took = seconds(time.perf_counter() - started)
     plans = f"{len(results.table.cells):,} plans in each of {asked.runs:,} realisations"
@@ -96,21 +109,19 @@ def _make(asked: Asked, preset: Preset, sweeps: Sequence[Sweep], tokens: tuple[f
     rows = comparison(results, preset.point, points)
     _print_comparison(rows)
     as_is(out, f"table: {write_comparison(asked.directory, rows)}")
-    demand = None if asked.demand is None else asked.demand.name
-    sidecar = write_sidecar(asked.directory, preset, asked.runs, asked.seed, demand)
+    traces = [path.name for path in (asked.demand, asked.popularity) if path is not None]
+    sidecar = write_sidecar(asked.directory, preset, asked.runs, asked.seed, traces)
     as_is(out, f"setting: {sidecar}")
 
 
-def _simulate(
-    asked: Asked, preset: Preset, sweeps: Sequence[Sweep], tokens: tuple[float, ...]
-) -> Results:
+def _simulate(asked: Asked, preset: Preset, sweeps: Sequence[Sweep], recorded: Recorded) -> Results:
     """The values of all sweeps, and of the default point."""
     from trunkline.experiments.pulling.table import Cell, Results, Table
     from trunkline.experiments.pulling.ways import WAYS
     from trunkline.experiments.sweep import sweep_values
 
     points = [preset.point, *(point for sweep in sweeps for point in sweep.points(preset))]
-    table = Table(preset, (Cell(point, way) for point in points for way in WAYS), tokens)
+    table = Table(preset, (Cell(point, way) for point in points for way in WAYS), recorded)
     with progress_bar("realisations", bytes_are_counted=False) as tell:
         values = sweep_values(
             table,

@@ -9,8 +9,8 @@ import pytest
 
 from tests.experiments.pulling.tiny import tiny_preset
 from trunkline.documents import read
-from trunkline.experiments.pulling.apart import without_sharing
-from trunkline.experiments.pulling.scenes import Realisation
+from trunkline.experiments.pulling.apart import whole_models
+from trunkline.experiments.pulling.scenes import Realisation, Recorded
 from trunkline.pulling import solve
 from trunkline.pulling.compiling import compile_scenario
 from trunkline.pulling.scenario_document import scenario_from_document, scenario_to_document
@@ -69,11 +69,11 @@ def test_every_request_has_a_model_and_its_nearest_sites():
         assert len(set(demand.sites)) == PRESET.reach
 
 
-def test_without_sharing_every_model_is_by_itself():
+def test_whole_models_every_model_is_by_itself():
     """Whole models share no block, keep their sizes, and a backbone that is resident is of use to
     the untuned model alone."""
     scenario = at()
-    apart = without_sharing(scenario)
+    apart = whole_models(scenario)
     held = [block for model in apart.models for block in model.blocks]
     assert len(held) == len(set(held)) == len(apart.blocks)
     untuned = {model.id for model in scenario.models[:3]}
@@ -88,14 +88,16 @@ def test_sharing_never_costs_more(run):
     resident, they are equal."""
     for share, equal in ((0.9, False), (0.0, True)):
         shared = at(run, shared=share)
-        apart = without_sharing(shared)
+        apart = whole_models(shared)
         costs = [solve(compile_scenario(one), "optimal").cost for one in (shared, apart)]
         assert costs[0] <= costs[1] * (1 + 1e-6)
         if equal:
             assert costs[0] == pytest.approx(costs[1], rel=1e-6)
 
 
-def test_demands_can_come_from_a_trace():
-    """With a trace's tokens, demands are among them."""
-    scenario = Realisation(PRESET, tokens=(7.0, 9.0)).scenario(PRESET.point)
+def test_demands_and_tasks_can_come_from_traces():
+    """With a trace's tokens, demands are among them; with popularities, tasks are drawn by them."""
+    recorded = Recorded((7.0, 9.0), (0.0, 1.0))
+    scenario = Realisation(PRESET, recorded=recorded).scenario(PRESET.point)
     assert {demand.units for demand in scenario.demands} <= {7.0, 9.0}
+    assert {demand.type for demand in scenario.demands} == {"task1"}

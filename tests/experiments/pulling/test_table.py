@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.experiments.pulling.tiny import tiny_preset
+from trunkline.experiments.pulling.scenes import Recorded
 from trunkline.experiments.pulling.table import METRICS, Cell, Results, Table
 from trunkline.experiments.pulling.ways import Way
 
@@ -54,7 +55,7 @@ def test_what_values_depend_on_is_in_their_name():
             table(Way("greedy"), preset=tiny_preset(reach=2)),
             table(Way("optimal", options=(("time_limit_s", 1.0),))),
             table(Way("optimal", options=(("time_limit_s", 2.0),))),
-            Table(PRESET, [Cell(PRESET.point, Way("greedy"))], (1.0,)),
+            Table(PRESET, [Cell(PRESET.point, Way("greedy"))], Recorded((1.0,))),
         )
     ]
     assert len({tuple(one) for one in lines}) == len(lines)

@@ -12,8 +12,8 @@ def apart_name(model: str, block: str) -> str:
     return f"{model}:{block}"
 
 
-def without_sharing(scenario: Scenario) -> Scenario:
-    """The scenario in which every model has its own copy of each of its blocks.
+def whole_models(scenario: Scenario) -> Scenario:
+    """The scenario in which every model has its own copy of each of its blocks, as one file.
 
     What is resident at a site is so for the first of the models that have it (the untuned backbone,
     in `scenes`): a file of a whole model is of no use to another model.

@@ -104,13 +104,15 @@ class Sweep:
 SWEEPS: Final = tuple(Sweep(coordinate) for coordinate in COORDINATES)
 
 
-def write_sidecar(folder: Path, preset: Preset, runs: int, seed: int, demand: str | None) -> Path:
+def write_sidecar(
+    folder: Path, preset: Preset, runs: int, seed: int, traces: Sequence[str]
+) -> Path:
     """Write `setting.json`: all that the results depend on. Returns its path."""
     document: dict[str, Any] = {
         "trunkline": trunkline.__version__,
         "seed": seed,
         "realisations": runs,
-        "demand": demand,
+        "traces": list(traces),
         "ways": [way.name for way in WAYS],
         "preset": msgspec.to_builtins(preset),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.experiments.pulling.apart import without_sharing
+from trunkline.experiments.pulling.apart import whole_models
 from trunkline.experiments.pulling.preset import Point, Preset
-from trunkline.experiments.pulling.scenes import Realisation
+from trunkline.experiments.pulling.scenes import NOTHING, Realisation, Recorded
 from trunkline.experiments.pulling.ways import Way
 from trunkline.pulling import solve
 from trunkline.pulling.compiling import ScenarioProblem, compile_scenario
@@ -48,18 +47,16 @@ class Table:
         cells: in their order.
     """
 
-    def __init__(
-        self, preset: Preset, cells: Iterable[Cell], tokens: tuple[float, ...] = ()
-    ) -> None:
+    def __init__(self, preset: Preset, cells: Iterable[Cell], recorded: Recorded = NOTHING) -> None:
         self.cells: tuple[Cell, ...] = tuple(dict.fromkeys(cells))
         self.preset = preset
-        self.tokens = tokens
+        self.recorded = recorded
         self._position = {cell: n for n, cell in enumerate(self.cells)}
 
     @property
     def identity(self) -> Iterator[str]:
         """Lines that name all that the values depend on, beside seed and code."""
-        yield f"{self.preset.digest} {json.dumps(self.tokens)}"
+        yield f"{self.preset.digest} {self.recorded}"
         for cell in self.cells:
             yield f"{msgspec.json.encode(cell.point).decode()} {cell.way}"
 
@@ -70,7 +67,7 @@ class Table:
     def fill(self, run: int, seed: int) -> Values:
         """The values of all cells in one realisation, shape (cells, METRICS)."""
         values = np.empty((len(self.cells), len(METRICS)))
-        realisation = Realisation(self.preset, run, seed, self.tokens)
+        realisation = Realisation(self.preset, run, seed, self.recorded)
         for point in dict.fromkeys(cell.point for cell in self.cells):
             worlds = _Worlds(realisation.scenario(point))
             for cell in self.cells:
@@ -106,7 +103,7 @@ class _Worlds:
 
     def _problem(self, sharing: bool) -> ScenarioProblem:
         if sharing not in self._problems:
-            scenario = self._scenario if sharing else without_sharing(self._scenario)
+            scenario = self._scenario if sharing else whole_models(self._scenario)
             self._problems[sharing] = compile_scenario(scenario)
         return self._problems[sharing]
 

@@ -30,7 +30,7 @@ class Way:
 
 
 METHODS: Final = (
-    ("optimal", (("time_limit_s", 5.0),), "#1f77b4"),
+    ("optimal", (("time_limit_s", 3.0),), "#1f77b4"),
     ("greedy", (), "#e07b39"),
     ("accuracy-first", (), "#3a9d5d"),
     ("nearest", (), "#9467bd"),
