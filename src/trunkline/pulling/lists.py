@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 def totals(groups: Ints, values: Floats, count: int) -> Floats:
     """The sum of the values of each of `count` groups."""
     sums = np.bincount(groups, weights=values, minlength=count)
-    return sums.astype(float, copy=False)  # whole numbers where there are no values
+    return sums.astype(float, copy=False)  # numpy gives whole numbers where there are no values
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ for the same.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from trunkline.pulling.lists import Floats, Ints
 from trunkline.pulling.plan import PullingPlan
 from trunkline.pulling.problem import TOLERANCE, PullingProblem
 from trunkline.pulling.programme import Programme
-from trunkline.pulling.reduced import Reduced, reduce
+from trunkline.pulling.reduced import Reduced, reduce, scaled
 from trunkline.timing import TimeLimit
 
 TIME_LIMIT_S = 60.0
@@ -58,24 +57,10 @@ def best_choices(problem: PullingProblem, limit: TimeLimit) -> tuple[Chosen, flo
     asked = np.unique(reduced.option_request)
     fixed = float(reduced.fallback.sum() - reduced.fallback[asked].sum())  # without options
     scale = max(floor - fixed, float(reduced.fallback[asked].max()) / SPREAD)
-    values, bound = _solve(_scaled(reduced, scale), start, limit)
+    values, bound = _solve(scaled(reduced, scale), start, limit)
     found = options_of(reduced, _feasible(reduced, values))
     chosen = min(chosen, found, key=lambda one: cost_of(problem, one))
     return chosen, max(floor, bound * scale + fixed)
-
-
-def _scaled(reduced: Reduced, scale: float) -> Reduced:
-    """The same with costs in units of `scale`, and none of requests without options; a pull that
-    costs more than all requests at the data centre together is never made, and costs just that."""
-    fallback = np.zeros_like(reduced.fallback)
-    asked = np.unique(reduced.option_request)
-    fallback[asked] = reduced.fallback[asked]
-    return replace(
-        reduced,
-        fallback=fallback / scale,
-        option_cost=reduced.option_cost / scale,
-        unit_cost=np.minimum(reduced.unit_cost, 1.01 * fallback.sum()) / scale,
-    )
 
 
 def _solve(reduced: Reduced, start: Ints, limit: TimeLimit) -> tuple[Floats, float]:

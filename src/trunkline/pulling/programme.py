@@ -29,13 +29,20 @@ from trunkline.pulling.reduced import Reduced
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Rows `sum of value * column <= most`; entries with their row, in any order."""
+class Rows:
+    """Rows `sum of value * column <= most`.
+
+    Attributes:
+        row, column, value: of each entry, in any order.
+        most: of each row.
+        of: what each row is of: r, r * units + u, the place in `over`, c, or c.
+    """
 
     row: Ints
     column: Ints
     value: Floats
     most: Floats
+    of: Ints
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Programme:
         solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
         for option, setting in (("output_flag", False), ("threads", 1), ("random_seed", 1)):
             solver.setOptionValue(option, setting)
-        rows = self._all_rows()
+        rows = self.rows
         order = np.argsort(rows.row, kind="stable")
         counts = np.bincount(rows.row, minlength=rows.most.size)
         program = highspy.HighsLp()
@@ -101,28 +108,36 @@ class Programme:
         solver.passModel(program)
         return solver
 
-    def _all_rows(self) -> _Rows:
-        parts = [
+    @cached_property
+    def kinds(self) -> tuple[Rows, ...]:
+        """The rows of requests, of links, of the order, of storage, and of compute."""
+        return (
             self._request_rows(),
             self._link_rows(),
             self._order_rows(),
             self._storage_rows(),
             self._compute_rows(),
-        ]
+        )
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows of all kinds, one kind after the other."""
+        parts = self.kinds
         firsts = np.cumsum([0, *(part.most.size for part in parts)])
-        return _Rows(
+        return Rows(
             np.concatenate([p.row + first for p, first in zip(parts, firsts, strict=False)]),
             np.concatenate([part.column for part in parts]),
             np.concatenate([part.value for part in parts]),
             np.concatenate([part.most for part in parts]),
+            np.concatenate([part.of for part in parts]),
         )
 
-    def _request_rows(self) -> _Rows:
+    def _request_rows(self) -> Rows:
         requests, row = np.unique(self.reduced.option_request[self.options], return_inverse=True)
         ones = np.ones(row.size)
-        return _Rows(row, np.arange(row.size), ones, np.ones(requests.size))
+        return Rows(row, np.arange(row.size), ones, np.ones(requests.size), requests)
 
-    def _link_rows(self) -> _Rows:
+    def _link_rows(self) -> Rows:
         reduced = self.reduced
         column, unit = expand(reduced.bundle_units, reduced.option_bundle[self.options])
         unit_column = self._column_of_unit[unit]
@@ -136,11 +151,12 @@ class Programme:
         entry = kept[row]
         own = np.flatnonzero(kept)
         own_column = self._column_of_unit[keys[own] % reduced.unit_cost.size]
-        return _Rows(
+        return Rows(
             np.concatenate((renumbered[row[entry]], np.arange(own.size))),
             np.concatenate((column[entry], own_column)),
             np.concatenate((np.ones(int(entry.sum())), np.full(own.size, -1.0))),
             np.zeros(own.size),
+            keys[own],
         )
 
     def _follows(self, keys: Ints, count: Ints) -> NDArray[np.bool_]:
@@ -166,18 +182,19 @@ class Programme:
         over = over[(self._column_of_unit[over] >= 0).all(axis=1)]
         return over[np.argsort(over[:, 0], kind="stable")]
 
-    def _order_rows(self) -> _Rows:
+    def _order_rows(self) -> Rows:
         columns = self._column_of_unit[self._free_over()]
         count = len(columns)
         row = np.repeat(np.arange(count), 2)
-        return _Rows(row, columns.ravel(), np.tile([1.0, -1.0], count), np.zeros(count))
+        signs = np.tile([1.0, -1.0], count)
+        return Rows(row, columns.ravel(), signs, np.zeros(count), np.arange(count))
 
-    def _storage_rows(self) -> _Rows:
+    def _storage_rows(self) -> Rows:
         site, size = self.reduced.unit_site[self.units], self.reduced.unit_size[self.units]
         column = self.options.size + np.arange(self.units.size)
         return _limits(column, site, size, self.storage, size)
 
-    def _compute_rows(self) -> _Rows:
+    def _compute_rows(self) -> Rows:
         reduced = self.reduced
         site, work = reduced.option_site[self.options], reduced.option_compute[self.options]
         # a request takes one option: the most that a site can get is the sum of their largest
@@ -191,11 +208,12 @@ class Programme:
         return _limits(np.arange(self.options.size), site, work, self.compute, largest)
 
 
-def _limits(column: Ints, site: Ints, amount: Floats, limit: Floats, most: Floats) -> _Rows:
+def _limits(column: Ints, site: Ints, amount: Floats, limit: Floats, most: Floats) -> Rows:
     """A row for each site whose limit can be passed: `most`, summed, is the most it can get."""
     passed = totals(site, most, limit.size) > limit
     row = np.cumsum(passed) - 1
     entry = passed[site] & (amount > 0)
     scale = np.where(limit > 0, limit, 1.0)
     value = amount[entry] / scale[site[entry]]
-    return _Rows(row[site[entry]], column[entry], value, (limit / scale)[passed])
+    most_value = (limit / scale)[passed]
+    return Rows(row[site[entry]], column[entry], value, most_value, np.flatnonzero(passed))

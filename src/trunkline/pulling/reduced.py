@@ -16,7 +16,7 @@ pulling u without v is of no use: u is *over* v, and y_u <= y_v may be demanded.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -114,6 +114,20 @@ def reduce(problem: PullingProblem) -> Reduced:
         option_compute=np.array([o.compute for o in named], dtype=float),
         named=named,
         unit_blocks=tuple(units.blocks),
+    )
+
+
+def scaled(reduced: Reduced, scale: float) -> Reduced:
+    """The same with costs in units of `scale`, and none of requests without options; a pull that
+    costs more than all requests at the data centre together is never made, and costs just that."""
+    fallback = np.zeros_like(reduced.fallback)
+    asked = np.unique(reduced.option_request)
+    fallback[asked] = reduced.fallback[asked]
+    return replace(
+        reduced,
+        fallback=fallback / scale,
+        option_cost=reduced.option_cost / scale,
+        unit_cost=np.minimum(reduced.unit_cost, 1.01 * fallback.sum()) / scale,
     )
 
 

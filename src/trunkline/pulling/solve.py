@@ -16,11 +16,13 @@ from trunkline.pulling.no_sharing import no_sharing
 from trunkline.pulling.optimal import optimal
 from trunkline.pulling.plan import PullingPlan
 from trunkline.pulling.problem import PullingProblem
+from trunkline.pulling.rounding import rounding
 
 Method = Callable[..., PullingPlan]
 
 METHODS: Mapping[str, Method] = {
     "optimal": optimal,
+    "rounding": rounding,
     "greedy": greedy,
     "no-sharing": no_sharing,
     "nearest": nearest,
@@ -38,7 +40,7 @@ proves most of them in seconds (`docs/pulling.md`)."""
 def default_method(problem: PullingProblem) -> str:
     """The method for a problem where none is named: `optimal` for a small one, else `rounding`."""
     options = sum(len(request.options) for request in problem.requests)
-    return "optimal" if options <= SMALL or "rounding" not in METHODS else "rounding"
+    return "optimal" if options <= SMALL else "rounding"
 
 
 def solve(problem: PullingProblem, method: str | None = None, **options: Any) -> PullingPlan:
