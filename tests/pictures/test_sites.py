@@ -71,6 +71,16 @@ def test_many_sites_have_the_largest_bars_only(drawn):
     assert len(figure.axes[1].get_yticks()) == 30
 
 
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_one_plan_is_one_picture(tmp_path, monkeypatch, suffix):
+    """The same data gives the same bytes in every format, whenever it is drawn."""
+    names = [tmp_path / f"{n}{suffix}" for n in range(2)]
+    for day, name in enumerate(names):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(86400 * day))  # the clock of matplotlib's files
+        draw_sites(name, "a title", USES, FLOWS, PLACES)
+    assert names[0].read_bytes() == names[1].read_bytes()
+
+
 @pytest.mark.parametrize("uses", [[], [use("c1", 0, 0.0)]], ids=["no sites", "an idle one"])
 def test_next_to_nothing_can_be_drawn(tmp_path, uses):
     """Without sites, or without pulls, there is a picture, too; the same bytes each time."""

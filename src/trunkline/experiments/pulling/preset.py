@@ -17,6 +17,9 @@ from trunkline.experiments.pulling.eua import stations, users
 PRESET_FILE: Final = Path(__file__).parent.parent / "presets" / "eua.yaml"
 """The default preset, with a comment on the origin of every value."""
 
+QUICK_SITES: Final = 20
+QUICK_REQUESTS: Final = 40
+
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Gain = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 Load = Annotated[float, msgspec.Meta(ge=0, le=2)]
@@ -144,6 +147,22 @@ class Preset(_Part, frozen=True):
         """The points along one sweep."""
         values = getattr(self.sweeps, coordinate)
         return tuple(msgspec.structs.replace(self.point, **{coordinate: v}) for v in values)
+
+
+def quick(preset: Preset) -> Preset:
+    """The preset at a small point, with the first and the middle value of every sweep."""
+    sweeps = {
+        name: tuple(dict.fromkeys((values[0], values[len(values) // 2])))
+        for name, values in msgspec.structs.asdict(preset.sweeps).items()
+    }
+    point = msgspec.structs.replace(
+        preset.point,
+        sites=min(preset.point.sites, QUICK_SITES),
+        requests=min(preset.point.requests, QUICK_REQUESTS),
+    )
+    return msgspec.structs.replace(
+        preset, name=f"{preset.name}, quick", point=point, sweeps=SweepsPart(**sweeps)
+    )
 
 
 def load_preset(source: str | Path | Mapping[str, Any] = PRESET_FILE) -> Preset:

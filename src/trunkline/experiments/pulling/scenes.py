@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,23 @@ from trunkline.pulling.scenario import (
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What recorded traces say of the requests.
+
+    Attributes:
+        tokens: demands, to be drawn from; empty where there is no trace of them.
+        popularity: the share of requests for each kind of task, as many as the preset has at most;
+            empty where all are asked alike.
+    """
+
+    tokens: tuple[float, ...] = ()
+    popularity: tuple[float, ...] = ()
+
+
+NOTHING = Recorded()
+
+
 class Realisation:
     """One draw of everything that is random.
 
@@ -45,18 +63,18 @@ class Realisation:
         preset: the setting.
         run: number of the realisation.
         seed: names the experiment.
-        tokens: demands to draw from (a trace's); empty takes the preset's distribution.
+        recorded: what traces say; where they say nothing, the preset is drawn from.
     """
 
     def __init__(
-        self, preset: Preset, run: int = 0, seed: int = 0, tokens: Sequence[float] = ()
+        self, preset: Preset, run: int = 0, seed: int = 0, recorded: Recorded = NOTHING
     ) -> None:
         self._preset = preset
         sources = np.random.SeedSequence([seed, run]).spawn(4)
         places, machines, asking, tuning = (np.random.default_rng(one) for one in sources)
         self._order: list[int] = places.permutation(len(stations()[0])).tolist()
         self._machines = _Machines(preset, machines)
-        self._asking = _Asking(preset, asking, tokens)
+        self._asking = _Asking(preset, asking, recorded)
         self._tuning = Tuning(preset, tuning)
 
     def scenario(self, point: Point) -> Scenario:
@@ -119,17 +137,21 @@ class _Machines:
 class _Asking:
     """Who asks for what: one request a user, users in a drawn order."""
 
-    def __init__(self, preset: Preset, rng: np.random.Generator, tokens: Sequence[float]) -> None:
+    def __init__(self, preset: Preset, rng: np.random.Generator, recorded: Recorded) -> None:
         count = len(users())
         self._preset = preset
         self._user = rng.permutation(count)
-        self._task = rng.integers(preset.tasks, size=count)
+        if recorded.popularity:
+            self._task = rng.choice(len(recorded.popularity), count, p=recorded.popularity)
+        else:
+            self._task = rng.integers(preset.tasks, size=count)
         self._need = rng.uniform(-preset.accuracy_spread, preset.accuracy_spread, count)
         self._input = _log_uniform(rng, preset.input_bytes, count)
         self._output = _log_uniform(rng, preset.output_bytes, count)
         normal = rng.standard_normal(count)
         drawn = preset.tokens.median * np.exp(preset.tokens.sigma * normal)
-        self._tokens = rng.choice(np.asarray(tokens), count) if len(tokens) else drawn
+        given = np.asarray(recorded.tokens)
+        self._tokens = rng.choice(given, count) if given.size else drawn
 
     def demands(
         self, point: Point, active: Sequence[int], models: Sequence[CandidateModel]
