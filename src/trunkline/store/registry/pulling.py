@@ -78,12 +78,11 @@ def pull(
     unchanged = same and not lacking and layout.has(digest, len(raw))
     _check_room(layout, lacking)
     fetched = _Fetching(layout, lacking, progress, workers)
-    with ThreadPoolExecutor(1) as beside:  # synced while blobs come
-        written = beside.submit(_write_lacking, layout, digest, raw)
-        fetched.run(lambda layer: [*(holders(layer) if holders else ()), origin])
-    written.result()
+    fetched.run(lambda layer: [*(holders(layer) if holders else ()), origin])
     replaced = False
     if not unchanged:
+        if not layout.has(digest, len(raw)):
+            layout.write_blob(digest, [raw])
         _check_model(catalog, name, entry, where)
         replaced = publish(layout, name, digest, {digest: raw}, replace)
     note_origin(layout, origin, digest)
@@ -138,12 +137,6 @@ def distinct(manifest: Manifest, where: str) -> list[Layer]:
                 "another"
             )
     return list(found.values())
-
-
-def _write_lacking(layout: Layout, digest: str, content: bytes) -> None:
-    """Write a small blob unless it is there."""
-    if not layout.has(digest, len(content)):
-        layout.write_blob(digest, [content])
 
 
 class _Fetching:
