@@ -150,8 +150,7 @@ class _Fetching:
         self._workers = max(1, min(workers, len(self._layers)))
         self._lock = threading.Lock()
         self._done, self._total = 0, sum(one.size for one in self._layers)
-        self._stop = threading.Event()
-        self.fetcher = Fetcher(layout, self._arrived, self._stop)
+        self.fetcher = Fetcher(layout, self._arrived)
 
     def run(self, holders: Holders) -> None:
         """Fetch all; the first error ends the others where they are."""
@@ -160,7 +159,7 @@ class _Fetching:
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
-                self._stop.set()  # also where the user interrupts
+                self.fetcher.stop()  # also where the user interrupts
                 for future in futures:
                     future.cancel()
         errors = [one.exception() for one in futures if not one.cancelled()]
