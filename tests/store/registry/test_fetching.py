@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,7 +17,7 @@ from trunkline.store import Store
 from trunkline.store.digests import digest_of
 from trunkline.store.layout import Layout
 from trunkline.store.manifest import Layer
-from trunkline.store.registry.fetching import Fetcher
+from trunkline.store.registry.fetching import Fetcher, Interrupted
 from trunkline.store.registry.repository import Repository
 
 CONTENT = bytes(range(256)) * 1000
@@ -36,7 +38,7 @@ def fetch(layout: Layout, *holders: Repository, blob: Layer = BLOB) -> tuple[Fet
     def arrived(count: int) -> None:
         told[0] += count
 
-    fetcher = Fetcher(layout, arrived, threading.Event())
+    fetcher = Fetcher(layout, arrived)
     with layout.importing():
         fetcher.fetch(blob, holders)
     return fetcher, told[0]
@@ -160,7 +162,7 @@ def test_a_holder_that_is_gone_is_asked_once(layout: Layout) -> None:
         scripted(answer) as rich,
     ):
         holders = [connect(one.host) for one in (poor, shut, rich)]
-        fetcher = Fetcher(layout, lambda _: None, threading.Event())
+        fetcher = Fetcher(layout, lambda _: None)
         with layout.importing():
             for digest, content in blobs.items():
                 fetcher.fetch(Layer(digest, len(content), ""), holders)
@@ -201,6 +203,33 @@ def test_two_pulls_of_one_blob(layout: Layout) -> None:
             one.join()
         assert len(server.asked) == 1
     assert layout.read_blob(DIGEST) == CONTENT
+
+
+def test_a_silent_registry_can_be_left(layout: Layout) -> None:
+    """A fetch that waits for bytes ends when it is told to, and keeps what came."""
+    silent, arrived = threading.Event(), threading.Event()
+    fetcher = Fetcher(layout, lambda count: count > 0 and arrived.set())
+    with socket.create_server(("127.0.0.1", 0)) as held, ThreadPoolExecutor(2) as pool:
+
+        def send_some() -> None:
+            there, _ = held.accept()
+            with there:
+                there.recv(4096)
+                there.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 256000\r\n\r\n" + CONTENT[:900])
+                silent.wait(20)
+
+        sending = pool.submit(send_some)
+        holder = connect(f"127.0.0.1:{held.getsockname()[1]}", read_s=20.0)
+        with layout.importing():
+            fetching = pool.submit(fetcher.fetch, BLOB, [holder])
+            assert arrived.wait(20)
+            fetcher.stop()
+            with pytest.raises(Interrupted):
+                fetching.result(10)
+        silent.set()
+        sending.result()
+    (left,) = layout.partials.iterdir()
+    assert left.read_bytes() == CONTENT[:900]
 
 
 def test_a_full_disk(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

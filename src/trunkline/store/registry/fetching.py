@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import urllib3
@@ -17,7 +18,7 @@ from trunkline.store.partial import Partial, open_partial
 from trunkline.store.registry.failures import why_lost
 from trunkline.store.registry.repository import Repository
 
-PIECE_BYTES: Final = 2**19
+PIECE_BYTES: Final = 2**18
 PROGRESS_BYTES: Final = 2**20
 """A try that brought so much counts as progress, and patience begins anew."""
 
@@ -38,14 +39,14 @@ class Fetcher:
     Args:
         layout: the store's files; the caller holds `layout.importing()`.
         arrived: told of progress.
-        stop: once set, every fetch ends with `Interrupted`.
     """
 
-    def __init__(self, layout: Layout, arrived: Arrived, stop: threading.Event) -> None:
+    def __init__(self, layout: Layout, arrived: Arrived) -> None:
         self._layout = layout
         self._arrived = arrived
-        self._stop = stop
+        self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._reading: set[urllib3.BaseHTTPResponse] = set()
         self._left: set[Repository] = set()
         self.received = 0
         self.resumed = 0
@@ -56,7 +57,7 @@ class Fetcher:
         Raises:
             RegistryError: no holder brought it; of the last one.
             StoreError: the store cannot be written to.
-            Interrupted: `stop` was set.
+            Interrupted: `stop` was called.
         """
         with open_partial(self._layout, layer.digest, layer.size) as partial:
             if partial is None:
@@ -68,6 +69,14 @@ class Fetcher:
             with self._lock:
                 self.resumed += partial.resumed
             partial.publish()
+
+    def stop(self) -> None:
+        """End every fetch with `Interrupted`, also one that waits for a silent registry."""
+        self._stop.set()
+        with self._lock:
+            for response in self._reading:
+                with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself
+                    response.shutdown()
 
     def _from_any(self, holders: Sequence[Repository], partial: Partial) -> None:
         for holder in holders[:-1]:
@@ -102,6 +111,8 @@ class Fetcher:
             try:
                 self._once(holder, partial)
             except RegistryUnavailableError as error:
+                if self._stop.is_set():
+                    raise Interrupted from None
                 if partial.done >= since + PROGRESS_BYTES:
                     tried, since = 0, partial.done
                 tried += 1
@@ -110,7 +121,11 @@ class Fetcher:
     def _once(self, holder: Repository, partial: Partial) -> None:
         """One request, as far as it goes."""
         response = holder.open_blob(partial.digest, partial.done)
+        with self._lock:
+            self._reading.add(response)
         try:
+            if self._stop.is_set():  # before `stop` could see it
+                raise Interrupted
             if response.status == 416 or (response.status == 200 and partial.done):
                 self._restart(partial)  # it knows no ranges, or not this one
             if response.status == 416:
@@ -120,6 +135,8 @@ class Fetcher:
             _check_length(response, partial, holder)
             self._stream(response, partial, holder)
         finally:
+            with self._lock:
+                self._reading.discard(response)
             response.close()
 
     def _stream(
@@ -128,7 +145,7 @@ class Fetcher:
         while not self._stop.is_set():
             left = partial.size - partial.done
             try:
-                piece = response.read(min(PIECE_BYTES, left + 1))
+                piece = response.read1(min(PIECE_BYTES, left + 1))
             except (HTTPError, OSError) as error:
                 raise RegistryUnavailableError(
                     f"the connection to {holder} broke at byte {partial.done} of {partial.size} "

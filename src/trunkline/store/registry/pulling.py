@@ -78,12 +78,11 @@ def pull(
     unchanged = same and not lacking and layout.has(digest, len(raw))
     _check_room(layout, lacking)
     fetched = _Fetching(layout, lacking, progress, workers)
-    with ThreadPoolExecutor(1) as beside:  # synced while blobs come
-        written = beside.submit(_write_lacking, layout, digest, raw)
-        fetched.run(lambda layer: [*(holders(layer) if holders else ()), origin])
-    written.result()
+    fetched.run(lambda layer: [*(holders(layer) if holders else ()), origin])
     replaced = False
     if not unchanged:
+        if not layout.has(digest, len(raw)):
+            layout.write_blob(digest, [raw])
         _check_model(catalog, name, entry, where)
         replaced = publish(layout, name, digest, {digest: raw}, replace)
     note_origin(layout, origin, digest)
@@ -140,12 +139,6 @@ def distinct(manifest: Manifest, where: str) -> list[Layer]:
     return list(found.values())
 
 
-def _write_lacking(layout: Layout, digest: str, content: bytes) -> None:
-    """Write a small blob unless it is there."""
-    if not layout.has(digest, len(content)):
-        layout.write_blob(digest, [content])
-
-
 class _Fetching:
     """Several blobs at once, the largest first, so that no thread is left alone with one."""
 
@@ -157,8 +150,7 @@ class _Fetching:
         self._workers = max(1, min(workers, len(self._layers)))
         self._lock = threading.Lock()
         self._done, self._total = 0, sum(one.size for one in self._layers)
-        self._stop = threading.Event()
-        self.fetcher = Fetcher(layout, self._arrived, self._stop)
+        self.fetcher = Fetcher(layout, self._arrived)
 
     def run(self, holders: Holders) -> None:
         """Fetch all; the first error ends the others where they are."""
@@ -167,7 +159,7 @@ class _Fetching:
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
-                self._stop.set()  # also where the user interrupts
+                self.fetcher.stop()  # also where the user interrupts
                 for future in futures:
                     future.cancel()
         errors = [one.exception() for one in futures if not one.cancelled()]
