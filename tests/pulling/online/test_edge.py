@@ -175,6 +175,8 @@ def test_too_few_features() -> None:
     """A domain and two features of demand need three features."""
     with pytest.raises(ValueError, match="2 features: at least 3"):
         Edge(by_hand(), Cells(2, 1), 5, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="accuracies for 2 domains, features of 3 levels"):
+        Edge(by_hand(), Cells(3, 1, levels=3), 5, np.random.default_rng(0))
 
 
 def test_a_slower_site_is_worse() -> None:

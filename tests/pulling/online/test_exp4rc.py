@@ -99,6 +99,30 @@ def test_the_estimate(cells: Cells, arms: int) -> None:
     assert square <= cells.count * arms
 
 
+@pytest.mark.parametrize("horizon", [300, None])
+@pytest.mark.parametrize("factor", [0.3, 1.0, 10.0])
+def test_the_potential_on_every_path(horizon: int | None, factor: float) -> None:
+    """Step (3) of the proof, which no chance is in: after every round the losses paid exceed the
+    best expert's estimates by at most ln N/eta + sum of eta/2 loss^2/(q p)."""
+    cells, arms, generator = Cells(3, 1), 3, np.random.default_rng(7)
+    learner = Exp4RC(cells, arms, generator, horizon=horizon, factor=factor)
+    logarithm = math.log(3) + 2 * math.log(3)
+    paid = squares = 0.0
+    for number in range(1, 301):
+        levels = generator.integers(2, size=3)
+        subsets, given = learner.distribution(number)
+        context = Context(levels, 1)
+        arm = learner.choose(Round(number, context))
+        (subset,) = context.features_read
+        chance = float(subsets[subset] * given[subset, levels[subset], arm])
+        loss = float(generator.random() < (0.2 if arm == levels[1] else 0.8))
+        learner.learn(loss, None)
+        paid += loss
+        squares += learner.rate(number) / 2 * loss**2 / chance
+        least = learner.estimates.min(axis=2).sum(axis=1).min()
+        assert paid - least <= logarithm / learner.rate(number) + squares + 1e-9
+
+
 def test_the_bound_by_hand() -> None:
     """m = 6, Q = 4, K = 4, T = 20,000: sqrt(2 T 24 (ln 6 + 4 ln 4)) = sqrt(960,000 * 7.3369)."""
     cells = Cells(4, 2)

@@ -84,6 +84,11 @@ class Edge:
     ) -> None:
         if cells.features < 3:
             raise ValueError(f"{cells.features} features: at least 3, a domain and two of demand")
+        if system.accuracy.shape[1] != cells.levels:
+            raise ValueError(
+                f"accuracies for {system.accuracy.shape[1]} domains, features of {cells.levels} "
+                "levels"
+            )
         sites = len(system.storage_bytes)
         self.system, self.weighing = system, weighing or Weighing()
         self.residency = Residency(system.block_bytes, system.storage_bytes, eviction)
