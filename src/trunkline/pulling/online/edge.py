@@ -47,13 +47,14 @@ class Weighing:
 @dataclass(frozen=True, slots=True)
 class Prices:
     """What the arms would take in one round, each of shape (K,): the delay at demand 0, seconds a
-    unit of demand, the model, whether it is the data centre, and the bytes to pull."""
+    unit of demand, the model, whether it is the data centre, the bytes to pull, and how long."""
 
     base_s: Floats
     unit_s: Floats
     model: Ints
     central: Ints
     missing_bytes: Floats
+    pulls_s: Floats
 
 
 class Edge:
@@ -138,6 +139,7 @@ class Edge:
         """The next request."""
         self._at = number - 1
         self._prices = self._priced()
+        self._true = self._losses(self._accuracy(), float(self._demands[self._at]))
         context = Context(self.levels[self._at], reads)
         mean = self.system.accuracy.mean(axis=1)
         return Round(number, context, partial(self._losses, mean), self._prices.missing_bytes)
@@ -148,7 +150,7 @@ class Edge:
         arms = self.facts.arms
         rate = system.flop_per_unit[system.central] / system.flop_per_s[sites]
         base_s = np.full(arms, system.exchange_s[home, sites])
-        unit_s, missing_bytes = np.full(arms, rate), np.zeros(arms)
+        unit_s, missing_bytes, pulls_s = np.full(arms, rate), np.zeros(arms), np.zeros(arms)
         model = np.full(arms, system.central)
         central = np.ones(arms, dtype=np.int64)
         wanted = system.model_blocks[self._models]
@@ -158,8 +160,8 @@ class Edge:
             nearest_s = np.where(holders, system.pull_s[site], np.inf).min(axis=0)
             missing = wanted & ~here
             coming = np.where(wanted & here, ready_s - now, 0.0).max(axis=1)
-            pulls_s = np.maximum(missing @ nearest_s, coming)
-            start_s = np.maximum(system.exchange_s[home, site] + pulls_s, self._free_s[site] - now)
+            arrival_s = system.exchange_s[home, site] + np.maximum(missing @ nearest_s, coming)
+            start_s = np.maximum(arrival_s, self._free_s[site] - now)
             fits = self.residency.fits(site, wanted, now)
             arm = slice(place * models, (place + 1) * models)
             base_s[arm] = np.where(fits, start_s, base_s[arm])
@@ -168,7 +170,8 @@ class Edge:
             model[arm] = np.where(fits, self._models, system.central)
             central[arm] = ~fits
             missing_bytes[arm] = np.where(fits, missing @ system.block_bytes, 0.0)
-        return Prices(base_s, unit_s, model, central, missing_bytes)
+            pulls_s[arm] = missing @ nearest_s
+        return Prices(base_s, unit_s, model, central, missing_bytes, pulls_s)
 
     def _losses(self, accuracy: Floats, demand: float) -> Floats:
         """The loss of every arm at a demand, with these accuracies of the models."""
@@ -188,7 +191,7 @@ class Edge:
 
     def losses(self) -> Floats:
         """Every arm's loss in the present state, at the true demand."""
-        return self._losses(self._accuracy(), float(self._demands[self._at]))
+        return self._true
 
     def known_losses(self) -> Floats:
         """The same: the oracle knows the demand."""
@@ -199,7 +202,7 @@ class Edge:
         if arm == self.facts.reject:
             return Outcome(self.weighing.reject_loss)
         prices, demand = self._prices, float(self._demands[self._at])
-        loss = float(self.losses()[arm])
+        loss = float(self._true[arm])
         delay_s = float(prices.base_s[arm] + prices.unit_s[arm] * demand)
         model, central = int(prices.model[arm]), bool(prices.central[arm])
         if not central:
@@ -211,8 +214,6 @@ class Edge:
         home, now = self._homes[self._at], float(self._times[self._at])
         site = int(self._places[home, arm // len(self._models)])
         blocks = self.system.model_blocks[model]
-        holders = self.residency.holders(now)
-        nearest_s = np.where(holders, self.system.pull_s[site], np.inf).min(axis=0)
-        pulls_s = float((blocks & ~self.residency.here[site]) @ nearest_s)
-        self.residency.use(site, blocks, now, now + pulls_s, now + delay_s)
+        ready_s = now + float(self._prices.pulls_s[arm])
+        self.residency.use(site, blocks, now, ready_s, now + delay_s)
         self._free_s[site] = now + delay_s

@@ -88,7 +88,7 @@ class Residency:
         pulled = np.flatnonzero(wanted & ~self.here[site])
         over = self.held_bytes(site) + float(self._bytes[pulled].sum()) - self._storage[site]
         evicted = []
-        for block in self._order(site, wanted, now_s):
+        for block in self._order(site, wanted, now_s) if over > 0 else ():
             if over <= 0:
                 break
             evicted.append(int(block))
