@@ -1,8 +1,9 @@
 """Learners for online pulling against each other: the same draws, tuned alike, several runs.
 
 Run r of an experiment has its own system, requests and learner's draws, each from a generator of
-its own; every learner meets the same ones. A learner's parameter is tuned on `TUNING_RUNS` runs of
-the same length that are in no result: the value with the least mean loss is taken.
+its own; every learner meets the same ones. Which features matter is the same in all runs of an
+experiment, so that a subset can be tuned, too. A learner's parameter is tuned on `TUNING_RUNS` runs
+of the same length that are in no result: the value with the least mean loss is taken.
 """
 
 from __future__ import annotations
@@ -83,8 +84,9 @@ class Setting:
             np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(tuning, run, n)))
             for n in range(2)
         )
+        order = np.random.default_rng(np.random.SeedSequence(self.seed)).permutation(self.features)
         if self.where == "stationary":
-            return Stationary(self.cells, self.arms, self.rounds, requests)
+            return Stationary(self.cells, self.arms, self.rounds, requests, order=order.tolist())
         drawn = draw_system(
             system,
             sites=self.sites,
@@ -97,6 +99,7 @@ class Setting:
             self.cells,
             self.rounds,
             requests,
+            order=order.tolist(),
             weighing=Weighing(self.accuracy_weight),
             eviction=eviction,
         )

@@ -13,6 +13,7 @@ the models' accuracies differ; two say something of the demand; the others say n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -65,6 +66,8 @@ class Edge:
         cells: the features; at least three.
         rounds: T.
         generator: of the requests.
+        order: the features by importance: the domain, the first and the second of the demand.
+            Drawn if not given.
         weighing: of delay and accuracy.
         places: how many sites an arm may be at: the home and the places - 1 nearest.
         interval_s: the mean time between requests (Poisson).
@@ -78,6 +81,7 @@ class Edge:
         rounds: int,
         generator: np.random.Generator,
         *,
+        order: Sequence[int] | None = None,
         weighing: Weighing | None = None,
         places: int = 2,
         interval_s: float = 0.5,
@@ -93,7 +97,8 @@ class Edge:
         sites = len(system.storage_bytes)
         self.system, self.weighing = system, weighing or Weighing()
         self.residency = Residency(system.block_bytes, system.storage_bytes, eviction)
-        roles = [int(feature) for feature in generator.permutation(cells.features)[:3]]
+        drawn = generator.permutation(cells.features).tolist() if order is None else order
+        roles = [int(feature) for feature in drawn[:3]]
         self._roles = roles
         self.levels: Ints = generator.integers(cells.levels, size=(rounds, cells.features))
         self._homes = generator.integers(sites, size=rounds)
@@ -101,8 +106,8 @@ class Edge:
         x = self.levels / max(cells.levels - 1, 1)
         noise = generator.uniform(-NOISE, NOISE, rounds)
         self._demands = BASE + FIRST * x[:, roles[1]] + SECOND * x[:, roles[2]] + noise
-        order = np.argsort(system.exchange_s[:, :sites], axis=1, kind="stable")
-        self._places = order[:, : min(places, sites)]
+        nearest = np.argsort(system.exchange_s[:, :sites], axis=1, kind="stable")
+        self._places = nearest[:, : min(places, sites)]
         self._models = np.array(system.local_models)
         self._free_s = np.zeros(sites)
         self._at = -1

@@ -18,6 +18,9 @@ from trunkline.pulling.online.residency import Eviction
 from trunkline.pulling.online.tsrc import TSRC
 from trunkline.pulling.online.vaw import VAW
 
+ALPHAS = (0.1, 0.3, 1.0)
+"""What LinUCB's alpha is tuned between."""
+
 Build = Callable[[Facts, np.random.Generator, float], Learner | Oracle]
 
 
@@ -27,8 +30,8 @@ class Kind:
 
     Attributes:
         build: makes one from the facts, a generator and its parameter.
-        parameters: what its parameter is tuned between; one value is not tuned, and none is a
-            feature subset's index, tuned between all.
+        parameters: what its parameter is tuned between; one value is not tuned. None: pairs of a
+            feature subset and one of `ALPHAS`, numbered subset by subset.
         restricted: whether it reads no more than the d features.
         pulls: whether it needs an environment with sites and demand.
         eviction: of the sites it plays with.
@@ -44,7 +47,7 @@ class Kind:
 
     def candidates(self, facts: Facts) -> tuple[float, ...]:
         """The values that its parameter is tuned between."""
-        return self.parameters or tuple(float(n) for n in range(facts.cells.count))
+        return self.parameters or tuple(float(n) for n in range(facts.cells.count * len(ALPHAS)))
 
 
 def _exp4rc(facts: Facts, generator: np.random.Generator, factor: float) -> Learner:
@@ -55,15 +58,17 @@ def _anytime(facts: Facts, generator: np.random.Generator, factor: float) -> Lea
     return Exp4RC(facts.cells, facts.arms, generator, factor=factor)
 
 
-def _linucb(facts: Facts, subset: int, alpha: float = 0.3) -> Learner:
+def _pair(facts: Facts, number: int) -> Learner:
+    return _linucb(facts, number // len(ALPHAS), ALPHAS[number % len(ALPHAS)])
+
+
+def _linucb(facts: Facts, subset: int, alpha: float) -> Learner:
     return LinUCB(facts.cells, facts.arms, facts.cells.subsets[subset], alpha=alpha)
 
 
 def _greedy(facts: Facts, generator: np.random.Generator, epsilon: float) -> Learner:
     return EpsilonGreedy(facts.cells, facts.arms, generator, epsilon=epsilon)
 
-
-ALPHAS = (0.1, 0.3, 1.0)
 
 KINDS: Mapping[str, Kind] = {
     "exp4-rc": Kind(_exp4rc, "EXP4-RC, the rate of the bound for T"),
@@ -75,7 +80,7 @@ KINDS: Mapping[str, Kind] = {
         (0.03, 0.1, 0.3),
     ),
     "linucb-best": Kind(
-        lambda f, g, subset: _linucb(f, int(subset)), "LinUCB, its subset tuned", ()
+        lambda f, g, number: _pair(f, int(number)), "LinUCB, its subset and alpha tuned", ()
     ),
     "linucb-random": Kind(
         lambda f, g, a: _linucb(f, int(g.integers(f.cells.count)), a),

@@ -7,6 +7,8 @@ every other arm, else 0. Nothing that a learner does changes what comes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from trunkline.pulling.online.context import Cells, Context, Floats, Ints
@@ -22,6 +24,7 @@ class Stationary:
         arms: K, at least 2.
         rounds: T.
         generator: of the relevant subset, the good arms, the features and the losses.
+        order: the features by importance; the losses depend on the first d. Drawn if not given.
         good, other: mean losses.
     """
 
@@ -32,10 +35,12 @@ class Stationary:
         rounds: int,
         generator: np.random.Generator,
         *,
+        order: Sequence[int] | None = None,
         good: float = 0.2,
         other: float = 0.6,
     ) -> None:
-        relevant = int(generator.integers(cells.count))
+        drawn = generator.permutation(cells.features).tolist() if order is None else order
+        relevant = cells.subsets.index(tuple(sorted(int(f) for f in drawn[: cells.read])))
         self.facts = Facts(cells, arms, rounds, relevant)
         self.levels: Ints = generator.integers(cells.levels, size=(rounds, cells.features))
         best = _good_arms(cells.size, arms, generator)
