@@ -81,6 +81,17 @@ def test_measures_of_the_edge() -> None:
     assert result[0].bounds() is None
 
 
+def test_a_run_that_rejects_all() -> None:
+    """Its delay, which it does not have, leaves the other runs' mean alone."""
+    result = compete(EDGE, ["lru"], 2)[0]
+    measures = result.measures.copy()
+    measures[0, MEASURES.index("delay_s")] = np.nan
+    assert replace(result, measures=measures).measure("delay_s").mean == measures[1, 1]
+    measures[1, 1] = np.nan
+    assert np.isnan(replace(result, measures=measures).measure("delay_s").mean)
+    assert replace(result, measures=measures).to_dict()["delay_s"] is None
+
+
 def test_the_bound_of_a_tuned_rate() -> None:
     """A rate of c times the proven one has (c + 1/c)/2 times the bound after T rounds."""
     setting = Setting("stationary", 100)

@@ -243,8 +243,8 @@ def _tell_service(results: Sequence[Result]) -> None:
         delay, accuracy = one.measure("delay_s"), one.measure("accuracy")
         table.add_row(
             one.learner,
-            f"{1e3 * delay.mean:.0f}",
-            f"{accuracy.mean:.3f}",
+            f"{1e3 * delay.mean:.0f}" if delay.mean == delay.mean else "-",
+            f"{accuracy.mean:.3f}" if accuracy.mean == accuracy.mean else "-",
             f"{one.measure('pulled_bytes').mean / 1e9:.1f}",
             f"{one.measure('central_share').mean:.0%}",
             f"{one.measure('rejected_share').mean:.0%}",

@@ -8,6 +8,7 @@ of the same length that are in no result: the value with the least mean loss is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -150,8 +151,10 @@ class Result:
     arms: int = field(default=0)
 
     def measure(self, name: str) -> Estimate:
-        """A measure's mean over runs, with its interval."""
-        return estimate(self.measures[:, MEASURES.index(name)])
+        """A measure's mean over the runs that have it, with its interval; NaN if none has."""
+        values = self.measures[:, MEASURES.index(name)]
+        had = values[~np.isnan(values)]
+        return estimate(had) if had.size else Estimate(math.nan, math.nan)
 
     @property
     def final_regret(self) -> Estimate:
