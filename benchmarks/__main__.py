@@ -24,7 +24,7 @@ from trunkline.runtime.machine import processor
 
 NAMES = (
     *("planner", "loading", "extensions", "online", "reproduce", "store", "pull"),
-    *("serve_store", "switching", "overhead", "simulated", "serving"),
+    *("serve_store", "switching", "overhead", "simulated", "pulling", "serving"),
 )
 LONG = ("serving",)
 """These take hours, and run only if they are named."""

@@ -62,6 +62,10 @@ def plan(
             "is printed, with what it may still lack.",
         ),
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="For rounding: of its random draws (default: 0)."),
+    ] = None,
     margin: Annotated[
         float | None,
         typer.Option(
@@ -113,6 +117,7 @@ def plan(
         channels=channels,
         planner=planner,
         time_limit_s=time_limit_s,
+        seed=seed,
         margin=margin,
     )
     found = trunkline.plan(asked, method, **options)

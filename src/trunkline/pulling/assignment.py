@@ -9,10 +9,7 @@ from numpy.typing import NDArray
 
 from trunkline.pulling.lists import Floats, Ints, totals
 from trunkline.pulling.problem import TOLERANCE
-from trunkline.pulling.reduced import Reduced
-
-DATA_CENTRE = -1
-"""Stands for an option where the data centre serves a request."""
+from trunkline.pulling.reduced import DATA_CENTRE, Reduced
 
 
 class Assignment:
@@ -94,7 +91,9 @@ class Assignment:
 
     def users_of(self, unit: int) -> Ints:
         """The requests that use a unit, ascending."""
-        return np.flatnonzero(np.isin(self.bundle, self.reduced.unit_bundles[unit]))
+        needs = np.zeros(self.reduced.bundle_site.size + 1, dtype=bool)
+        needs[self.reduced.unit_bundles[unit]] = True
+        return np.flatnonzero(needs[self.bundle])  # -1, the data centre, is the last
 
     @property
     def bundle(self) -> Ints:

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trunkline.pulling.assignment import DATA_CENTRE
 from trunkline.pulling.draws import DAMPING
 from trunkline.pulling.lists import Floats, Ints
-from trunkline.pulling.reduced import Reduced
+from trunkline.pulling.reduced import DATA_CENTRE, Reduced
 from trunkline.pulling.relaxation import shares
 
 

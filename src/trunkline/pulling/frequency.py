@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trunkline.pulling.assignment import DATA_CENTRE
 from trunkline.pulling.lists import Floats, Ints, totals
-from trunkline.pulling.reduced import Reduced
+from trunkline.pulling.reduced import DATA_CENTRE, Reduced
 
 DUST = 1e-9
 """A share of the data centre up to this is rounding."""

@@ -16,14 +16,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from trunkline.pulling.costs import Chosen, plan_of
+from trunkline.pulling.costs import plan_of
 from trunkline.pulling.lists import Floats, Ints
 from trunkline.pulling.plan import PullingPlan
 from trunkline.pulling.problem import TOLERANCE, PullingProblem
-from trunkline.pulling.reduced import Reduced, reduce
-
-DATA_CENTRE = -1
-"""Stands for an option where the data centre serves a request."""
+from trunkline.pulling.reduced import DATA_CENTRE, Reduced, options_of, reduce
 
 LEAST_GAIN = 1e-12
 """A gain is more than this share of what the data centre would cost; less is rounding."""
@@ -34,11 +31,6 @@ def greedy(problem: PullingProblem) -> PullingPlan:
     the data centre at first; of equal ones the first, by site in the problem's order."""
     reduced = reduce(problem)
     return plan_of(problem, "greedy", options_of(reduced, greedy_choice(reduced)))
-
-
-def options_of(reduced: Reduced, choice: Ints) -> Chosen:
-    """The options of the problem that a choice, one number for each request, stands for."""
-    return [None if o == DATA_CENTRE else reduced.named[o] for o in choice.tolist()]
 
 
 def greedy_choice(reduced: Reduced) -> Ints:

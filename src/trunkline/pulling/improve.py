@@ -14,15 +14,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.pulling.assignment import DATA_CENTRE, Assignment
+from trunkline.pulling.assignment import Assignment
 from trunkline.pulling.lists import totals
+from trunkline.pulling.reduced import DATA_CENTRE
 from trunkline.timing import TimeLimit
 
 LEAST_GAIN = 1e-9
 """A move gains at least this share of the cost; less is rounding."""
 
 
-TINY = 1e-300
+TINY = 1e-30
 """Stands for a compute of 0 where a gain is divided by it."""
 
 
@@ -30,15 +31,15 @@ def improve(plan: Assignment, limit: TimeLimit) -> None:
     """Make moves until none gains, or the limit is up."""
     while not limit.is_up:
         before = plan.cost
-        _move_requests(plan, limit)
+        move_requests(plan, limit)
         _open_bundles(plan, limit)
         _close_units(plan, limit)
         if plan.cost >= before * (1 - LEAST_GAIN):
             return
 
 
-def _move_requests(plan: Assignment, limit: TimeLimit) -> None:
-    """Moves of one request, of each request its best first, until none gains."""
+def move_requests(plan: Assignment, limit: TimeLimit) -> None:
+    """Make moves of one request, the largest gains first, until none gains."""
     reduced = plan.reduced
     while not limit.is_up:
         gain = _gains(plan)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from trunkline.pulling.costs import Chosen, cost_of, plan_of, simple_bound
-from trunkline.pulling.greedy import DATA_CENTRE, greedy_choice, options_of
+from trunkline.pulling.greedy import greedy_choice
 from trunkline.pulling.lists import Floats, Ints
 from trunkline.pulling.plan import PullingPlan
 from trunkline.pulling.problem import TOLERANCE, PullingProblem
 from trunkline.pulling.programme import Programme
-from trunkline.pulling.reduced import Reduced, reduce, scaled
+from trunkline.pulling.reduced import DATA_CENTRE, Reduced, options_of, reduce, scaled
 from trunkline.timing import TimeLimit
 
 TIME_LIMIT_S = 60.0

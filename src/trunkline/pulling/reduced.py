@@ -21,8 +21,12 @@ from functools import cached_property
 
 import numpy as np
 
+from trunkline.pulling.costs import Chosen
 from trunkline.pulling.lists import Floats, Ints, Lists
 from trunkline.pulling.problem import TOLERANCE, Option, PullingProblem, Request
+
+DATA_CENTRE = -1
+"""Stands for an option where the data centre serves a request."""
 
 Missing = frozenset[str]
 """The blocks of an option that are not resident at its site."""
@@ -129,6 +133,11 @@ def scaled(reduced: Reduced, scale: float) -> Reduced:
         option_cost=reduced.option_cost / scale,
         unit_cost=np.minimum(reduced.unit_cost, 1.01 * fallback.sum()) / scale,
     )
+
+
+def options_of(reduced: Reduced, choice: Ints) -> Chosen:
+    """The options of the problem that a choice, one number for each request, stands for."""
+    return [None if o == DATA_CENTRE else reduced.named[o] for o in choice.tolist()]
 
 
 class _Useful:

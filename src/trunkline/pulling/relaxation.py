@@ -55,7 +55,7 @@ class Relaxation:
         reduced: the problem.
         x: (o) the share of each request that each option serves.
         y: (u) the share of each unit that is pulled: the most that any request needs of it.
-        bound: no plan costs less.
+        bound: no plan costs less (with limits divided by `scale`, where that is not 1).
     """
 
     reduced: Reduced

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trunkline.pulling.assignment import DATA_CENTRE, Assignment
+from trunkline.pulling.assignment import Assignment
 from trunkline.pulling.lists import Ints
+from trunkline.pulling.reduced import DATA_CENTRE
 
 
 def repair(plan: Assignment) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trunkline.errors import InputError
-from trunkline.pulling.assignment import DATA_CENTRE, Assignment
+from trunkline.pulling.assignment import Assignment
 from trunkline.pulling.costs import plan_of
 from trunkline.pulling.draws import draw
 from trunkline.pulling.expectations import derandomise
@@ -24,7 +24,7 @@ from trunkline.pulling.improve import improve
 from trunkline.pulling.lists import Ints
 from trunkline.pulling.plan import PullingPlan
 from trunkline.pulling.problem import PullingProblem
-from trunkline.pulling.reduced import reduce
+from trunkline.pulling.reduced import DATA_CENTRE, options_of, reduce
 from trunkline.pulling.relaxation import Relaxation, relax
 from trunkline.pulling.repair import repair
 from trunkline.pulling.ruin import ruin_and_recreate
@@ -37,7 +37,7 @@ TIME_LIMIT_S = 50.0
 SAMPLES = 4
 """Draws of R1, and of R3."""
 
-ROUNDS_PER_REQUEST = 40
+ROUNDS_PER_REQUEST = 100
 """Rounds of R6, for each request."""
 
 PROVED = 1e-7
@@ -82,8 +82,7 @@ def rounding(
     enough = relaxation.bound * (1 + PROVED)
     rounds = ROUNDS_PER_REQUEST * len(problem.requests)
     best = ruin_and_recreate(best, rounds, rng, enough, limit)
-    chosen = [None if o == DATA_CENTRE else reduced.named[o] for o in best.choice.tolist()]
-    return plan_of(problem, "rounding", chosen, bound=relaxation.bound)
+    return plan_of(problem, "rounding", options_of(reduced, best.choice), bound=relaxation.bound)
 
 
 def _rounded(relaxation: Relaxation, samples: int, rng: np.random.Generator) -> Iterator[Ints]:

@@ -7,17 +7,17 @@ sites, one after the other: the one of which requests gain most beyond what its 
 what is open.
 
 The result is kept if it costs no more than a little above the best until now, and less and less
-above it; the best is improved by the moves of `improve`. (The principle: Schrimpf et al. 2000.)
+above it; a new best is improved by the moves of `improve`. (The principle: Schrimpf et al. 2000.)
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from trunkline.pulling.assignment import DATA_CENTRE, Assignment
-from trunkline.pulling.improve import LEAST_GAIN, TINY, improve
+from trunkline.pulling.assignment import Assignment
+from trunkline.pulling.improve import LEAST_GAIN, TINY, improve, move_requests
 from trunkline.pulling.lists import Floats, Ints, Lists, expand, totals
-from trunkline.pulling.reduced import Reduced
+from trunkline.pulling.reduced import DATA_CENTRE, Reduced
 from trunkline.timing import TimeLimit
 
 MOST_SITES = 4
@@ -49,10 +49,11 @@ def ruin_and_recreate(
         other = plan.copy()
         ruin.round(other)
         if other.cost < best.cost * (1 - LEAST_GAIN):
-            improve(other, limit)
+            move_requests(other, limit)
             best = other.copy()
         if other.cost <= max(plan.cost, best.cost * (1 + WORSE * (1 - n / rounds))):
             plan = other
+    improve(best, limit)
     return best
 
 

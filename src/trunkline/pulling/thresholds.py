@@ -19,9 +19,8 @@ import math
 
 import numpy as np
 
-from trunkline.pulling.assignment import DATA_CENTRE
 from trunkline.pulling.lists import Floats, Ints, totals
-from trunkline.pulling.reduced import Reduced
+from trunkline.pulling.reduced import DATA_CENTRE, Reduced
 from trunkline.pulling.relaxation import Relaxation
 
 EPSILON = 0.5
