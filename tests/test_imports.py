@@ -41,6 +41,7 @@ ROOMS = {
         "errors", "documents", "files", "library", "links", "radio", "units", "loading",
         "pulling", "planners", "pictures", "store", "runtime", "methods", "timing", "highs",
     },
+    "sites": {"errors", "documents", "units", "pulling", "store"},
     "server": {
         "errors", "documents", "files", "library", "links", "units", "loading", "store", "runtime",
     },

@@ -45,6 +45,10 @@ class UnsupportedProblemError(PlanningError, ValueError):
     """The method exists but does not cover this problem (its structure, its size, or a field)."""
 
 
+class AccessError(PlanningError):
+    """A learner wants to read more of a request's features than it may."""
+
+
 class StoreError(TrunklineError):
     """Something is wrong with a store, or with what was to be put in it."""
 
@@ -66,6 +70,32 @@ class WeightsFormatError(StoreError, ValueError):
 
 class CorruptBlobError(StoreError):
     """A blob whose length or content does not match its digest."""
+
+
+class RegistryError(TrunklineError):
+    """A registry refuses, cannot be reached, or breaks the protocol.
+
+    Attributes:
+        status: of its HTTP response, None if there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RegistryUnavailableError(RegistryError):
+    """A registry that may answer another time: a lost connection, status 429 or 5xx.
+
+    Attributes:
+        retry_after_s: when it asks to be asked again, None if it does not say.
+    """
+
+    def __init__(
+        self, message: str, status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, status)
+        self.retry_after_s = retry_after_s
 
 
 class ArchitectureError(TrunklineError, ValueError):

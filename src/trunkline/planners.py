@@ -20,6 +20,7 @@ from trunkline.methods import options_of
 from trunkline.pulling import PullingPlan, PullingProblem
 from trunkline.pulling import document as pulling_document
 from trunkline.pulling.plan import FORMAT as PULLING_PLAN
+from trunkline.pulling.scenario_document import SCENARIO_FORMAT, problem_from_scenario
 
 Problem = LoadingProblem | PullingProblem
 Plan = LoadingPlan | PullingPlan
@@ -47,6 +48,7 @@ class Planner:
     problem: type[Any]
     plan: type[Any]
     problems: Mapping[str, Callable[[Raw], Any]]
+    to_document: Callable[[Any], dict[str, Any]]
     plan_format: str
     plan_of: Callable[[Raw], Any]
     solve: Callable[..., Any]
@@ -59,6 +61,7 @@ PLANNERS = (
         problem=LoadingProblem,
         plan=LoadingPlan,
         problems={loading_document.PROBLEM_FORMAT: loading_document.problem_from_document},
+        to_document=loading_document.problem_to_document,
         plan_format=LOADING_PLAN,
         plan_of=loading_document.plan_from_document,
         solve=loading.solve,
@@ -68,7 +71,11 @@ PLANNERS = (
         kind="pulling",
         problem=PullingProblem,
         plan=PullingPlan,
-        problems={pulling_document.PROBLEM_FORMAT: pulling_document.problem_from_document},
+        problems={
+            pulling_document.PROBLEM_FORMAT: pulling_document.problem_from_document,
+            SCENARIO_FORMAT: problem_from_scenario,
+        },
+        to_document=pulling_document.problem_to_document,
         plan_format=PULLING_PLAN,
         plan_of=pulling_document.plan_from_document,
         solve=pulling.solve,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.registries import docker_registry
 from trunkline.server.engine import LocalEngine
 from trunkline.server.opening import open_engine
 from trunkline.store import InputSpec, Store
+from trunkline.store.registry import Reference, open_repository
 
 FOUR = InputSpec((4,))
 
@@ -54,6 +57,29 @@ def test_a_network_is_built_beside_requests(store: Store, add: Any, how: str) ->
             assert answer(engine, "b").shape == (1, 4)
         finally:
             tiny_models.BUILT.set()
+            engine.close()
+
+
+def test_a_model_that_is_pulled_is_served(store: Store, add: Any, tmp_path: Path) -> None:
+    """A pull into the store of a running server is taken in as an import is, a newer one under the
+    same name too."""
+    add("a", "summing", input=FOUR)
+    add("b", "summing", input=FOUR)
+    add("c", "fussy", input=FOUR)
+    with docker_registry(tmp_path) as registry:
+        origin = open_repository(Reference.parse(f"oci://{registry.host}/models"), insecure=True)
+        for name in ("b", "c"):
+            store.push(name, origin, name)
+            store.remove(name)
+        engine = following_by_hand(store)
+        try:
+            store.pull(origin, "b", "b")
+            engine._following.refresh()
+            assert torch.equal(answer(engine, "b"), answer(engine, "a"))
+            store.pull(origin, "c", "b", replace=True)
+            engine._following.refresh()
+            assert engine._state.models["b"].stored.digest == origin.manifest_digest("c")
+        finally:
             engine.close()
 
 

@@ -14,7 +14,9 @@ from trunkline.cli.progress import progress_bar
 from trunkline.units import count, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import Console
 
     from trunkline.store import ImportReport, Source, Store
 
@@ -200,12 +202,17 @@ def _print(report: ImportReport, notes: Sequence[str]) -> None:
             f"new: {size(report.bytes_new)} in {count(report.blocks_new, 'block')} "
             f"({report.seconds:.2f} s)",
         )
-    most = sorted(report.shared.items(), key=lambda item: (-item[1], item[0]))
+    print_shared(out, report.shared, report.bytes_in)
+    for note in notes:
+        say(out, f"note: {visible(note)}", indent=2)
+
+
+def print_shared(out: Console, shared: Mapping[str, int], bytes_in: int) -> None:
+    """With whom a model has how many bytes of its `bytes_in` in common."""
+    most = sorted(shared.items(), key=lambda item: (-item[1], item[0]))
     for other, common in most[:MOST_SHARED]:
-        share = f" ({common / report.bytes_in:.0%})" if report.bytes_in else ""
+        share = f" ({common / bytes_in:.0%})" if bytes_in else ""
         say(out, f"shares {size(common)}{share} with {visible(shorten(other))}", indent=2)
     if len(most) > MOST_SHARED:
         more = count(len(most) - MOST_SHARED, "more model")
         say(out, f"and something with {more}", indent=2)
-    for note in notes:
-        say(out, f"note: {visible(note)}", indent=2)

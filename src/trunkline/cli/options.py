@@ -42,6 +42,16 @@ ThreadsOption = Annotated[
 ]
 
 
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Plain HTTP in place of TLS: whoever is on the way may read and change everything, "
+        "credentials too.",
+    ),
+]
+
+
 def number(
     least: float = 0.0, most: float = MAX_NUMBER, below: float = math.inf
 ) -> Callable[[str | float], float]:

@@ -74,6 +74,14 @@ def plan(
             help="Loading: leave this share of the deadline for surprises (default: 0).",
         ),
     ] = None,
+    coefficients: Annotated[
+        bool,
+        typer.Option(
+            "--coefficients",
+            help="Plan nothing; print the problem in its canonical form (of a pulling scenario: "
+            "the coefficients computed from it).",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan document only.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the plan document here.")
@@ -89,11 +97,17 @@ def plan(
     Pulling: which model at which site serves each request, and what each site pulls.
     """
     import trunkline
+    from trunkline.errors import InputError
     from trunkline.files import write_json
     from trunkline.planners import planner_of
 
     check_outputs({"--output": output, "--picture": picture}, [problem])
     asked = trunkline.load(problem)
+    if coefficients:
+        if output is not None or picture is not None:
+            raise InputError("--coefficients plans nothing that could be written or drawn")
+        print_json(planner_of(asked).to_document(asked))
+        return
     told = import_module(f"trunkline.cli.plan_{planner_of(asked).kind}")
     told.before(asked)
     options = _given(

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trunkline.cli.output import console, plain_table, say, seconds, shown
-from trunkline.errors import InputError
 from trunkline.units import count, size, unit_of_size
 
 if TYPE_CHECKING:
+    from trunkline.pictures.sites import Geography
     from trunkline.pulling import PullingPlan, PullingProblem
     from trunkline.pulling.use import SiteUse
 
@@ -29,8 +29,14 @@ class View:
         self._problem, self._plan = problem, plan
 
     def draw(self, path: Path) -> None:
-        """Refused: there is no picture of pulling plans."""
-        raise InputError(f"--picture {path}: pulling plans are not drawn")
+        """The map of the sites as a picture."""
+        from trunkline.pictures import draw_sites
+        from trunkline.pulling.flows import flows
+        from trunkline.pulling.use import site_uses
+
+        uses = site_uses(self._problem, self._plan)
+        title = f"{self._plan.method}: {_moved(uses)}"
+        draw_sites(path, title, uses, flows(self._problem, self._plan), _geography(self._problem))
 
     def print(self) -> None:
         """The sites as a table, and what the plan comes to."""
@@ -41,8 +47,6 @@ class View:
         busy = [use for use in uses if use.requests or use.blocks]
         if busy:
             self._table(busy)
-        pulled = math.fsum(use.pulled_bytes for use in uses)
-        apart = math.fsum(use.apart_bytes for use in uses)
         there = sum(choice.site is None for choice in plan.choices)
         say(
             out,
@@ -51,12 +55,7 @@ class View:
             f"{count(len(busy), 'site')}, {there} at the data centre; planned in "
             f"{seconds(plan.solve_s)}",
         )
-        share = f" ({1 - pulled / apart:.0%} less)" if apart > pulled else ""
-        say(
-            out,
-            f"pulls {count(len(plan.pulls), 'block')}, {size(pulled)}; the same models as whole "
-            f"files: {size(apart)}{share}",
-        )
+        say(out, _moved(uses))
 
     def _table(self, busy: list[SiteUse]) -> None:
         largest = sorted(busy, key=lambda use: -use.pulled_bytes)[:MOST_SITES]
@@ -81,6 +80,31 @@ class View:
                 f"{use.pulled_bytes / room:.0%}" if room else "-",
             )
         console().print(table)
+
+
+def _moved(uses: list[SiteUse]) -> str:
+    """What all sites pull, beside the same models as whole files."""
+    pulled = math.fsum(use.pulled_bytes for use in uses)
+    apart = math.fsum(use.apart_bytes for use in uses)
+    share = f" ({1 - pulled / apart:.0%} less)" if apart > pulled else ""
+    blocks = count(sum(len(use.blocks) for use in uses), "block")
+    return f"pulls {blocks}, {size(pulled)}; the same models as whole files: {size(apart)}{share}"
+
+
+def _geography(problem: PullingProblem) -> Geography | None:
+    """Where a scenario's nodes are; None of a problem that is no scenario's."""
+    from trunkline.pictures.sites import Geography
+    from trunkline.pulling.compiling import ScenarioProblem
+
+    if not isinstance(problem, ScenarioProblem) or problem.pricing is None:
+        return None
+    scenario = problem.pricing.scenario
+    nodes = (*scenario.places, *scenario.access_points)
+    return Geography(
+        {node.id: node.position for node in nodes if node.position is not None},
+        [link.ends for link in scenario.links],
+        scenario.data_centre.id,
+    )
 
 
 def _proof(plan: PullingPlan) -> str:

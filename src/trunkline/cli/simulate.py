@@ -120,6 +120,8 @@ def simulate(
 ) -> None:
     """Replay a trace of requests for any policy: who would be answered in time.
 
+    `trunkline simulate pulling` is another command; a file of that name is ./pulling.
+
     The scheduler is the server's own; loads and batches take what the problem or the profile says.
     """
     from trunkline.cli.simulate_report import draw, tell, write_csv

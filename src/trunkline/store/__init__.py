@@ -8,7 +8,15 @@ from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.factory import open_factory
 from trunkline.store.model import StoredBlock, StoredModel, TensorSpec, library_of
 from trunkline.store.paths import open_path
-from trunkline.store.reports import GcReport, ImportReport, Inventory, Problem, VerifyReport
+from trunkline.store.reports import (
+    GcReport,
+    ImportReport,
+    Inventory,
+    Problem,
+    PullReport,
+    PushReport,
+    VerifyReport,
+)
 from trunkline.store.sources import Source, SourceTensor, Tensors
 from trunkline.store.store import Store
 
@@ -19,6 +27,8 @@ __all__ = [
     "InputSpec",
     "Inventory",
     "Problem",
+    "PullReport",
+    "PushReport",
     "Source",
     "SourceTensor",
     "Store",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from trunkline.errors import StoreError
 from trunkline.store import manifest as packing
@@ -48,9 +49,9 @@ def add(
     if not unchanged:
         if not write:
             if there is None or there.digest != digest:
-                raise _taken(name, layout)
+                raise taken(name, layout)
             BlockWriter(layout, True, progress).run(drafts)  # heals what is missing
-        replaced = _publish(layout, name, digest, blobs, replace)
+        replaced = publish(layout, name, digest, blobs, replace)
     new = [one for one in blocks if one.new]
     return ImportReport(
         name,
@@ -58,7 +59,7 @@ def add(
         sum(one.block.bytes for one in new),
         len(blocks),
         len(new),
-        _shared(catalog, name, blocks),
+        shared_with(catalog, name, (one.block for one in blocks)),
         time.perf_counter() - started,
         unchanged,
         replaced,
@@ -119,10 +120,13 @@ def _in_place(source: Source, made: list[Imported]) -> list[Imported]:
     return [*made[: source.early], *held, *made[source.early :]]
 
 
-def _publish(
-    layout: Layout, name: str, digest: str, blobs: dict[str, bytes], replace: bool
-) -> bool:
-    """Write the small blobs and name the manifest in the index; whether another gave way."""
+def publish(layout: Layout, name: str, digest: str, blobs: dict[str, bytes], replace: bool) -> bool:
+    """Write the small blobs and name the manifest, one of them, in the index; whether another gave
+    way.
+
+    Raises:
+        StoreError: the name is taken by other content and must not give way, or writing failed.
+    """
     BlockWriter(layout, True).write_small(blobs)
     layout.sync_blobs()
     entry = {
@@ -137,13 +141,14 @@ def _publish(
         before = [one.get("digest") for one in entries if ref_name(one) == name]
         other = any(is_digest(one) and one != digest for one in before)
         if other and not replace:
-            raise _taken(name, layout)  # by another import, in the meantime
+            raise taken(name, layout)  # by another import, in the meantime
         layout.write_index([*(one for one in entries if ref_name(one) != name), entry])
     return other
 
 
-def _shared(catalog: Catalog, name: str, blocks: list[Imported]) -> dict[str, int]:
-    sizes = {one.block.digest: one.block.bytes for one in blocks}
+def shared_with(catalog: Catalog, name: str, blocks: Iterable[StoredBlock]) -> dict[str, int]:
+    """Other models -> payload bytes they have in common with these blocks, if any."""
+    sizes = {block.digest: block.bytes for block in blocks}
     shared = {}
     for other, entry in catalog.index().models.items():
         if other == name:
@@ -157,7 +162,8 @@ def _shared(catalog: Catalog, name: str, blocks: list[Imported]) -> dict[str, in
     return shared
 
 
-def _taken(name: str, layout: Layout) -> StoreError:
+def taken(name: str, layout: Layout) -> StoreError:
+    """The error for a name that another model has."""
     return StoreError(
         f"another model is called {shorten(name)!r} in the store at {layout.path}; remove it, "
         "allow it to be replaced (--replace), or choose another name"

@@ -115,14 +115,16 @@ class Catalog:
         """A model with all it says about itself (errors as in `entry` and `manifest`)."""
         entry = self.entry(name)
         try:
-            return self._model(name, entry)
+            return self.read(name, entry)
         except StoreError as error:
             raise type(error)(
                 f"model {shorten(name)!r} is damaged: {error}; `trunkline verify` tells how to "
                 "mend it"
             ) from None
 
-    def _model(self, name: str, entry: Layer) -> StoredModel:
+    def read(self, name: str, entry: Layer) -> StoredModel:
+        """The model that a manifest describes, whether the index names it or not (errors as in
+        `manifest`; StoreError: a document or a header of it is not what it should be)."""
         manifest = self.manifest(entry)
         details = self.details(manifest)
         blocks = tuple(self._block(layer) for layer in manifest.blocks)

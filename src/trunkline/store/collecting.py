@@ -1,4 +1,4 @@
-"""Garbage: blobs that nothing names any more, and temporary files of killed imports."""
+"""Garbage: blobs that nothing names any more, and files of killed imports and interrupted pulls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def collect(layout: Layout, catalog: Catalog, progress: Progress | None, wait_s:
     if not wait_s >= 0:
         raise InputError(f"a collection cannot wait for {wait_s} seconds: at least 0 are needed")
     with layout.alone(wait_s):
-        temporaries = layout.clear_temporaries()
+        temporaries = layout.clear_temporaries(partials=True)
         try:
             kept = catalog.reachable()
         except StoreError as error:

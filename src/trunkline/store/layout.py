@@ -5,6 +5,7 @@ oci-layout, index.json, blobs/sha256/<hex>      as the OCI image layout says
 .trunkline/lock                                 shared by all who write; exclusive to who removes
 .trunkline/index.lock                           exclusive while index.json is replaced
 .trunkline/tmp/                                 files on their way to their names
+.trunkline/partial/                             blobs that are being pulled, as far as they are here
 .trunkline/quarantine/                          wrong blobs that a verification moved away
 ```
 A blob is written to a temporary file, synced, and renamed to its digest; the directory is synced
@@ -35,7 +36,7 @@ from trunkline.units import shorten
 
 MAX_DOCUMENT_BYTES: Final = 64 * 2**20
 _OWN: Final = frozenset({"oci-layout", "index.json", "blobs", ".trunkline"})
-_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 class Layout:
@@ -46,6 +47,7 @@ class Layout:
         self.blobs = path / "blobs" / "sha256"
         self.index_path = path / "index.json"
         self.temporaries = path / ".trunkline" / "tmp"
+        self.partials = path / ".trunkline" / "partial"
         self.quarantined = path / ".trunkline" / "quarantine"
 
     @classmethod
@@ -85,14 +87,14 @@ class Layout:
         return f"no store at {self.path}; `trunkline import` makes one"
 
     def _create(self, marker: Path) -> None:
-        _make_directories(self.blobs)
-        _make_directories(self.temporaries)
+        make_directories(self.blobs)
+        make_directories(self.temporaries)
         with self.adding(), self.index_lock():
             if not self.index_path.exists():
                 if self._has_blobs():  # an empty index would hand them to gc
                     raise StoreError(self._no_index())
                 self.write_index([])
-            self._replace(marker, b'{"imageLayoutVersion":"1.0.0"}')
+            self.replace(marker, b'{"imageLayoutVersion":"1.0.0"}')
 
     def _has_blobs(self) -> bool:
         return self.blobs.is_dir() and any(self.digests())
@@ -162,12 +164,12 @@ class Layout:
     def quarantine(self, digest: str) -> None:
         """Move a blob away; the caller holds `alone` (StoreError where it cannot be moved)."""
         try:
-            _make_directories(self.quarantined)
+            make_directories(self.quarantined)
             path = self.blob_path(digest)
             os.replace(path, self.quarantined / path.name)
             _sync_directory(self.quarantined)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self.unwritable(error) from None
 
     # ---- documents ----
 
@@ -209,7 +211,7 @@ class Layout:
             "mediaType": "application/vnd.oci.image.index.v1+json",
             "manifests": entries,
         }
-        self._replace(self.index_path, json.dumps(document, separators=(",", ":")).encode())
+        self.replace(self.index_path, json.dumps(document, separators=(",", ":")).encode())
 
     # ---- locks ----
 
@@ -244,8 +246,8 @@ class Layout:
             while not _flock_now(fd, self.path):
                 if time.monotonic() >= give_up:
                     raise StoreBusyError(
-                        f"an import into the store at {self.path} (or a verification of it) is "
-                        "running; try again when it is done"
+                        f"an import into the store at {self.path} (or a pull, a push or a "
+                        "verification) is running; try again when it is done"
                     )
                 time.sleep(0.05)
             yield
@@ -265,27 +267,29 @@ class Layout:
         finally:
             os.close(fd)
 
-    def clear_temporaries(self) -> int:
-        """Remove what imports left behind; the caller holds the lock alone."""
+    def clear_temporaries(self, partials: bool = False) -> int:
+        """Remove what imports left behind, and `partials` of pulls that then cannot go on from
+        there; the caller holds the lock alone. How many files there were."""
         count = 0
-        try:
-            for path in self.temporaries.iterdir() if self.temporaries.is_dir() else ():
-                if path.is_symlink() or not path.is_dir():  # a folder is none of ours
-                    path.unlink(missing_ok=True)
-                    count += 1
-        except OSError as error:
-            raise StoreError(f"cannot clear {self.temporaries}: {reason(error)}") from None
+        for folder in (self.temporaries, self.partials) if partials else (self.temporaries,):
+            try:
+                for path in folder.iterdir() if folder.is_dir() else ():
+                    if path.is_symlink() or not path.is_dir():  # a folder is none of ours
+                        path.unlink(missing_ok=True)
+                        count += 1
+            except OSError as error:
+                raise StoreError(f"cannot clear {folder}: {reason(error)}") from None
         return count
 
     @contextmanager
     def _lock_file(self, name: str) -> Iterator[int]:
         try:
-            _make_directories(self.temporaries)
+            make_directories(self.temporaries)
             fd = os.open(
                 self.path / ".trunkline" / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
             )
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self.unwritable(error) from None
         try:
             yield fd
         finally:
@@ -293,11 +297,16 @@ class Layout:
 
     # ---- writing ----
 
-    def _replace(self, path: Path, content: bytes) -> None:
-        self._write_renamed([content], path)
-        _sync_directory(path.parent)
+    def replace(self, path: Path, content: bytes, durable: bool = True) -> None:
+        """Write a document whole or not at all (StoreError if it cannot be written); what is not
+        `durable` may be spoilt where the machine stops, by a power failure."""
+        self._write_renamed([content], path, durable)
+        if durable:
+            _sync_directory(path.parent)
 
-    def _write_renamed(self, pieces: Iterable[bytes | memoryview], target: Path) -> None:
+    def _write_renamed(
+        self, pieces: Iterable[bytes | memoryview], target: Path, durable: bool = True
+    ) -> None:
         temporary = self.temporaries / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
             try:
@@ -305,7 +314,8 @@ class Layout:
                 try:
                     for piece in pieces:
                         _write_all(fd, piece)
-                    _sync_data(fd)
+                    if durable:
+                        sync_data(fd)
                 finally:
                     os.close(fd)
                 os.replace(temporary, target)
@@ -313,9 +323,10 @@ class Layout:
                 temporary.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self.unwritable(error) from None
 
-    def _unwritable(self, error: OSError) -> StoreError:
+    def unwritable(self, error: OSError) -> StoreError:
+        """The error for a write that failed: a full disk, a store that is only to be read."""
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             what = f"the store at {self.path} is read-only here: {reason(error)}"
         else:
@@ -365,11 +376,11 @@ def _flock_now(fd: int, path: Path) -> bool:
     return True
 
 
-def _make_directories(path: Path) -> None:
+def make_directories(path: Path) -> None:
     """Make a directory and those above it that are missing, all of them durable."""
     if path.is_dir():
         return
-    _make_directories(path.parent)
+    make_directories(path.parent)
     path.mkdir(exist_ok=True)
     _sync_directory(path.parent)
 

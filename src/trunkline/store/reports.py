@@ -40,6 +40,71 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PullReport:
+    """What a pull did. Bytes are those of whole blobs: blocks, small files, the manifest.
+
+    Attributes:
+        name: the model's name in the store.
+        reference: where it came from.
+        digest: its manifest's.
+        bytes_in: of all its blobs.
+        bytes_fetched: that came over the network.
+        bytes_resumed: that an earlier, interrupted pull had left.
+        bytes_saved: of blobs that the store held already.
+        blobs, blobs_fetched: how many it has, and how many the store did not hold.
+        shared: other models of the store -> payload bytes they have in common with this one; only
+            those that share something.
+        seconds: how long it took.
+        unchanged: the very same model was there under this name.
+        replaced: another model of this name gave way.
+        notes: what the user should know.
+    """
+
+    name: str
+    reference: str
+    digest: str
+    bytes_in: int
+    bytes_fetched: int
+    bytes_resumed: int
+    bytes_saved: int
+    blobs: int
+    blobs_fetched: int
+    shared: Mapping[str, int] = field(default_factory=dict, hash=False)
+    seconds: float = 0.0
+    unchanged: bool = False
+    replaced: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What a push did. Bytes are those of whole blobs: blocks, small files, the manifest.
+
+    Attributes:
+        name: the model's name in the store.
+        reference: where it is now.
+        digest: its manifest's.
+        bytes_in, blobs: of all its blobs.
+        bytes_sent, blobs_sent: that went over the network.
+        bytes_mounted, blobs_mounted: that the registry took from another of its repositories.
+        seconds: how long it took.
+        unchanged: the very same model was there under this tag.
+    """
+
+    name: str
+    reference: str
+    digest: str
+    bytes_in: int
+    blobs: int
+    bytes_sent: int
+    blobs_sent: int
+    bytes_mounted: int
+    blobs_mounted: int
+    seconds: float = 0.0
+    unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GcReport:
     """What a garbage collection removed: blobs, their bytes, and left-over temporary files."""
 

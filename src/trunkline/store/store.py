@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import InputError, NotInStoreError, StoreError
 from trunkline.library import ModelLibrary
@@ -18,10 +18,20 @@ from trunkline.store.importing import Progress
 from trunkline.store.layout import Layout
 from trunkline.store.model import StoredModel, library_of
 from trunkline.store.paths import open_path
-from trunkline.store.reports import GcReport, ImportReport, Inventory, VerifyReport
+from trunkline.store.reports import (
+    GcReport,
+    ImportReport,
+    Inventory,
+    PullReport,
+    PushReport,
+    VerifyReport,
+)
 from trunkline.store.sources import Source, Tensors, open_tensors
 from trunkline.store.verifying import verify
 from trunkline.units import shorten
+
+if TYPE_CHECKING:
+    from trunkline.store.registry import Holders, Repository
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -131,6 +141,89 @@ class Store:
         check_model_name(name)
         with _opened(source) as opened, self._layout.importing():
             return add(self._layout, self._catalog, name, opened, replace, progress)
+
+    def pull(
+        self,
+        origin: Repository,
+        target: str,
+        name: str,
+        *,
+        holders: Holders | None = None,
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> PullReport:
+        """Pull a model from a registry; only what the store lacks is fetched. (Its factory, if it
+        has one, is not trusted by this.)
+
+        Args:
+            origin: the repository (`open_repository`).
+            target: the manifest's tag or digest there.
+            name: what the model is to be called here, as in `add`.
+            holders: for a blob, other repositories that may have it, asked before `origin`.
+            replace: whether another model of that name may give way.
+            progress: called with (bytes done, bytes in all) of what the store lacked.
+
+        Raises:
+            RegistryError: the registry refuses, fails, or sends what was not promised.
+            InputError: a name that is refused.
+            StoreError: what is there is no model that can be used, the name is taken by other
+                content, or writing failed; the index is then as it was, and blobs already fetched
+                serve the next try.
+        """
+        from trunkline.store.registry.pulling import pull
+
+        check_model_name(name)
+        with self._layout.importing():
+            return pull(
+                self._layout,
+                self._catalog,
+                name,
+                origin,
+                target,
+                holders=holders,
+                replace=replace,
+                progress=progress,
+            )
+
+    def push(
+        self,
+        name: str,
+        target: Repository,
+        tag: str,
+        *,
+        neighbours: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> PushReport:
+        """Push a model to a registry; only what the repository lacks is sent.
+
+        Args:
+            target: the repository (`open_repository`).
+            tag: what the model is to be called there.
+            neighbours: repositories of that registry that may hold its blobs already, so that they
+                need not be sent; None for those that this store has pushed to or pulled from.
+            progress: called with (bytes done, bytes in all).
+
+        Raises:
+            NotInStoreError: no model of that name, or a blob of it is missing.
+            CorruptBlobError: a blob is not what its digest says.
+            RegistryError: the registry refuses or fails; what was sent serves the next try.
+            StoreError: the model cannot be read.
+        """
+        from trunkline.store.registry.origins import note_origin
+        from trunkline.store.registry.pushing import push
+
+        with self._layout.reading():
+            report = push(
+                self._layout,
+                self._catalog,
+                name,
+                target,
+                tag,
+                neighbours=neighbours,
+                progress=progress,
+            )
+            note_origin(self._layout, target, report.digest)
+        return report
 
     def remove(self, name: str) -> None:
         """Forget a model; its blocks stay until `gc` (NotInStoreError if it is not there)."""
