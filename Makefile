@@ -7,7 +7,7 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup browser registry demo test lint examples bench results reproduce docs lock clean distclean
+.PHONY: help setup browser registry demo test lint examples bench results online reproduce docs lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -59,6 +59,18 @@ results: setup ## measure what the documentation shows (benchmarks, demo) anew, 
 	@cp demo/accuracy.png demo/sharing.png demo/timelines.png demo/timelines-cold.png docs/pictures/
 	@$(RUN) tools/readme.py run
 
+online: setup ## play the online learners for the documentation
+	@mkdir -p docs/pictures/pulling
+	@$(RUN) -m trunkline simulate pulling --environment stationary --rounds 20000 --seeds 30 \
+	  -o online/stationary > docs/results/pulling-online-stationary.txt
+	@$(RUN) -m trunkline simulate pulling --environment edge --rounds 5000 --seeds 10 \
+	  -o online/edge > docs/results/pulling-online-edge.txt
+	@$(RUN) -m trunkline simulate pulling --environment edge --rounds 5000 --seeds 10 --no-sharing \
+	  --learners exp4-rc,tsrc,eps-greedy,ucb1,vaw,lru,lfu,never-pull,oracle \
+	  -o online/apart > docs/results/pulling-online-apart.txt
+	@for one in stationary edge; do \
+	  cp online/$$one/pulling-online.png docs/pictures/pulling/online-$$one.png; done
+
 reproduce: setup ## redraw the paper's evaluation for the documentation, 1,000 realisations
 	@$(RUN) -m trunkline reproduce loading --dir reproduction $(REPRODUCE_ARGS)
 	@mkdir -p docs/results/loading docs/pictures/loading
@@ -73,7 +85,7 @@ lock: setup ## write requirements.lock after a change of dependencies (UPGRADE=1
 	@"$(PYTHON)" tools/bootstrap.py lock $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what builds and runs leave; .venv stays and is checked by the next call
-	@rm -rf build dist demo reproduction docs/_build .setup .benchmarks .hypothesis
+	@rm -rf build dist demo online reproduction docs/_build .setup .benchmarks .hypothesis
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .venv/.trunkline-setup
 	@find . -path ./.venv -prune -o -path ./.git -prune -o -name __pycache__ -type d -exec rm -rf {} +
 

@@ -23,8 +23,8 @@ from benchmarks.measure import MISSED
 from trunkline.runtime.machine import processor
 
 NAMES = (
-    *("planner", "loading", "extensions", "online", "reproduce", "store", "pull", "switching"),
-    *("overhead", "simulated", "serving"),
+    *("planner", "loading", "extensions", "online", "reproduce", "store", "pull"),
+    *("serve_store", "switching", "overhead", "simulated", "pulling", "serving"),
 )
 LONG = ("serving",)
 """These take hours, and run only if they are named."""

@@ -21,9 +21,16 @@ ROOMS = {
     "radio": {"errors"},
     "library": {"errors"},
     "documents": {"errors"},
-    "loading": {"errors", "documents", "library", "links", "radio"},
-    "pulling": {"errors", "documents", "library", "links", "radio"},
-    "planners": {"errors", "documents", "loading", "pulling"},
+    "methods": {"errors"},
+    "timing": {"errors"},
+    "highs": {"errors"},
+    "loading": {
+        "errors", "documents", "library", "links", "radio", "methods", "timing", "highs",
+    },
+    "pulling": {
+        "errors", "documents", "library", "links", "radio", "methods", "timing", "highs",
+    },
+    "planners": {"errors", "documents", "methods", "loading", "pulling"},
     "pictures": {"errors", "units", "files", "library", "links", "loading", "pulling"},
     "store": {"errors", "documents", "library", "units"},
     "runtime": {
@@ -32,8 +39,9 @@ ROOMS = {
     },
     "experiments": {
         "errors", "documents", "files", "library", "links", "radio", "units", "loading",
-        "pulling", "planners", "pictures", "store", "runtime",
+        "pulling", "planners", "pictures", "store", "runtime", "methods", "timing", "highs",
     },
+    "sites": {"errors", "documents", "units", "pulling", "store"},
     "server": {
         "errors", "documents", "files", "library", "links", "units", "loading", "store", "runtime",
     },

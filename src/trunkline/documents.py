@@ -7,10 +7,11 @@ missing fields, values of the wrong type, NaN, infinities, negatives and repeate
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -33,6 +34,10 @@ NonNegative = Annotated[float, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=MAX_NUMBER)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True):
+    """A part of a document: unknown fields are errors."""
 
 
 class Raw(dict[str, Any]):
@@ -82,13 +87,50 @@ def decode(raw: Raw, schema: type[T]) -> T:
         raise DocumentError(path, _with_value(raw, path, problem), raw.source) from None
 
 
-def require_format(raw: Raw, wanted: str) -> None:
-    """Refuse a document of another format (DocumentError)."""
+def require_format(raw: Raw, *wanted: str) -> str:
+    """The format of a document; refuse one of another format than those wanted (DocumentError)."""
     found = raw.get("format")
+    expected = " or ".join(map(repr, wanted))
     if found is None:
-        raise DocumentError("$.format", f"missing; expected {wanted!r}", raw.source)
-    if found != wanted:
-        raise DocumentError("$.format", f"expected {wanted!r}, got {found!r:.80}", raw.source)
+        raise DocumentError("$.format", f"missing; expected {expected}", raw.source)
+    if found not in wanted:
+        raise DocumentError("$.format", f"expected {expected}, got {found!r:.80}", raw.source)
+    return str(found)
+
+
+def amounts(values: Mapping[str, Any], path: str, raw: Raw, what: str) -> dict[str, float]:
+    """Numbers from 0 to `MAX_NUMBER` by id, as `$.blocks` has them.
+
+    Args:
+        path: of the object in the document.
+        what: one of the numbers is, with its article: "a size in bytes".
+
+    Raises:
+        DocumentError: naming the id whose value is no such number.
+    """
+    found: dict[str, float] = {}
+    for key, value in values.items():
+        if raw.lax_numbers and isinstance(value, str):  # YAML 1.1 reads 1e6 as text
+            with contextlib.suppress(ValueError):
+                value = float(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            problem = f"expected {what}, got {value!r:.60}"
+            raise DocumentError(member(path, key), problem, raw.source)
+        if not 0 <= value <= MAX_NUMBER:
+            problem = f"{what} must be between 0 and {MAX_NUMBER:g}, got {value!r:.60}"
+            raise DocumentError(member(path, key), problem, raw.source)
+        found[key] = value
+    return found
+
+
+def check_ids(ids: Iterable[str], path: str, raw: Raw) -> None:
+    """Refuse two entries of a list with one id (DocumentError)."""
+    first: dict[str, int] = {}
+    for index, one in enumerate(ids):
+        if one in first:
+            problem = f"the id {one!r} is already that of {path}[{first[one]}]"
+            raise DocumentError(f"{path}[{index}].id", problem, raw.source)
+        first[one] = index
 
 
 def _with_value(raw: Raw, path: str, problem: str) -> str:

@@ -45,6 +45,10 @@ class UnsupportedProblemError(PlanningError, ValueError):
     """The method exists but does not cover this problem (its structure, its size, or a field)."""
 
 
+class AccessError(PlanningError):
+    """A learner wants to read more of a request's features than it may."""
+
+
 class StoreError(TrunklineError):
     """Something is wrong with a store, or with what was to be put in it."""
 

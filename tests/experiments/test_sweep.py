@@ -41,9 +41,9 @@ def counting(monkeypatch):
     computed: list[int] = []
     part = module.part
 
-    def counted(table, start, seed):
+    def counted(table, start, seed, part_runs):
         computed.append(start)
-        return part(table, start, seed)
+        return part(table, start, seed, part_runs)
 
     monkeypatch.setattr(module, "part", counted)
     return computed

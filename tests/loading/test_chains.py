@@ -9,7 +9,7 @@ import numpy as np
 from trunkline.loading import chains
 from trunkline.loading.chains import greedy_chains
 from trunkline.loading.filling import Filling
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 FOREVER = TimeLimit(None)
 

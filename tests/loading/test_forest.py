@@ -11,7 +11,7 @@ import pytest
 from trunkline.loading.forest import ForestRelaxation, violated_forests
 from trunkline.loading.local_search import LocalSearch
 from trunkline.loading.proof import Proof, rounded_path
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 FOREVER = TimeLimit(None)
 

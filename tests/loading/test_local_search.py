@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from trunkline.loading.local_search import LocalSearch
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 
 def most(scattered) -> int:

@@ -15,7 +15,8 @@ from starlette.routing import Route
 from tests.server.engines import FakeEngine
 from trunkline.server.app import no_processor
 from trunkline.server.conversion import ProcessorOf
-from trunkline.server.serve import HttpServer, bind
+from trunkline.server.listening import bind
+from trunkline.server.serve import HttpServer
 from trunkline.server.work import ServerSettings
 
 

@@ -18,7 +18,7 @@ import pytest
 from tests.server.engines import FakeEngine, double
 from tests.server.running import question, running
 from trunkline.errors import InputError
-from trunkline.server.serve import bind, check_tls
+from trunkline.server.listening import bind, check_tls
 from trunkline.server.work import Limits, ServerSettings
 
 BODY = json.dumps(question()).encode()
@@ -189,7 +189,8 @@ def test_draining() -> None:
 PROCESS = """
 import sys
 from tests.server.engines import FakeEngine, double
-from trunkline.server.serve import bind, serve
+from trunkline.server.listening import bind
+from trunkline.server.serve import serve
 from trunkline.server.work import ServerSettings
 
 engine = FakeEngine({"double": double})
@@ -319,3 +320,10 @@ def test_no_header_tells_what_serves() -> None:
     """There is no `Server` header."""
     with running(FakeEngine({})) as there:
         assert "server" not in there.call("GET", "/v2")[1]
+
+
+def test_small_answers_are_not_held_back() -> None:
+    """The socket is one of TCP by name, or asyncio would leave Nagle's algorithm on: a short answer
+    behind another would wait for the client's acknowledgement, 40 ms."""
+    with bind(ServerSettings(port=0)) as place:
+        assert place.proto == socket.IPPROTO_TCP

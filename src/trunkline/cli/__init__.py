@@ -31,9 +31,12 @@ from trunkline.cli import (
     remove,
     reproduce,
     run,
+    scenario,
     serve,
+    serve_store,
     show,
     simulate,
+    simulate_pulling,
     trust,
     verify,
 )
@@ -48,6 +51,7 @@ KEPT = {
     "profile": "nothing was saved",
     "run": "nothing was written",
     "simulate": "nothing was written",
+    "simulate pulling": "nothing was written",
     "verify": "nothing was changed",
     "demo": "what is in its folder so far is used by the next `trunkline demo`; or delete it",
 }
@@ -55,7 +59,14 @@ KEPT = {
 
 
 class Commands(TyperGroup):
-    """The commands; one that is interrupted says so."""
+    """The commands; one that is interrupted says so. A command may have a name of two words."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names, or the first two."""
+        both = " ".join(args[:2])
+        if len(args) > 1 and both in self.commands:
+            args = [both, *args[2:]]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -92,8 +103,11 @@ app.command("trust")(trust.trust)
 app.command("profile")(profile.profile)
 app.command("problem")(problem.problem)
 app.command("run")(run.run)
+app.command("scenario")(scenario.scenario)
 app.command("serve")(serve.serve)
+app.command("serve-store")(serve_store.serve_store)
 app.command("simulate")(simulate.simulate)
+app.command("simulate pulling")(simulate_pulling.simulate_pulling)
 app.command("demo")(demo.demo)
 app.command("reproduce")(reproduce.reproduce)
 

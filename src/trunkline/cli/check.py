@@ -15,14 +15,16 @@ def check(
     problem: Annotated[Path, typer.Argument(help="The problem document.")],
     plan: Annotated[Path, typer.Argument(help="A plan document for it, from anywhere.")],
     upload: Annotated[
-        Literal["sum", "max"], typer.Option(help="The upload reading the plan was made under.")
-    ] = "sum",
+        Literal["sum", "max"] | None,
+        typer.Option(help="Loading: the upload reading the plan was made under (default: sum)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the violations as JSON.")] = False,
 ) -> None:
     """Recompute every time and limit of a plan: exit 0 if it holds, 1 with the reasons if not."""
     import trunkline
 
-    violations = trunkline.check(trunkline.load(problem), trunkline.load_plan(plan), upload=upload)
+    options = {} if upload is None else {"upload": upload}
+    violations = trunkline.check(trunkline.load(problem), trunkline.load_plan(plan), **options)
     if as_json:
         print_json(violations)
     else:

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import typer
 
-from trunkline.cli.memory import tell_what_does_not_fit
 from trunkline.cli.options import number
-from trunkline.cli.output import (
-    check_outputs,
-    console,
-    plain_table,
-    print_json,
-    say,
-    seconds,
-    shown,
-    write_files,
-)
-from trunkline.units import count
-
-if TYPE_CHECKING:
-    from trunkline.loading import LoadingPlan, LoadingProblem
+from trunkline.cli.output import check_outputs, console, print_json, write_files
 
 
 def plan(
     problem: Annotated[Path, typer.Argument(help="A problem document (JSON or YAML).")],
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--method",
             "-m",
-            help="optimal, search, milp, insertion (any optional field), greedy, paper, equal "
-            "(sub-channels), independent (whole models), exhaustive.",
+            help="Loading: optimal (default), search, milp, insertion (any optional field), "
+            "greedy, paper, equal (sub-channels), independent (whole models), exhaustive. "
+            "Pulling: optimal (default where small), rounding, greedy, no-sharing, nearest, "
+            "accuracy-first, fallback, exhaustive.",
         ),
-    ] = "optimal",
+    ] = None,
     upload: Annotated[
         Literal["sum", "max"] | None,
         typer.Option(
@@ -69,34 +58,58 @@ def plan(
         typer.Option(
             parser=number(0),
             metavar="SECONDS",
-            help="Seconds to plan for, for optimal, search, milp and exhaustive; then the best "
-            "plan so far is printed, with what it may still lack.",
+            help="Seconds to plan for, for methods that can stop early; then the best plan so far "
+            "is printed, with what it may still lack.",
         ),
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="For rounding: of its random draws (default: 0)."),
+    ] = None,
     margin: Annotated[
-        float,
+        float | None,
         typer.Option(
             parser=number(0, below=1),
             metavar="SHARE",
-            help="Leave this share of the deadline for surprises.",
+            help="Loading: leave this share of the deadline for surprises (default: 0).",
         ),
-    ] = 0.0,
+    ] = None,
+    coefficients: Annotated[
+        bool,
+        typer.Option(
+            "--coefficients",
+            help="Plan nothing; print the problem in its canonical form (of a pulling scenario: "
+            "the coefficients computed from it).",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan document only.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the plan document here.")
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(help="Draw the timeline here, beside that of whole-model loading."),
+        typer.Option(help="Draw the plan here, beside one without sharing."),
     ] = None,
 ) -> None:
-    """Decide which tasks to serve, in which batches and order, with which bandwidth shares."""
+    """Plan for a problem document; its format says what is to be decided.
+
+    Loading: which tasks to serve, in which batches and order, with which bandwidth shares.
+    Pulling: which model at which site serves each request, and what each site pulls.
+    """
     import trunkline
+    from trunkline.errors import InputError
     from trunkline.files import write_json
+    from trunkline.planners import planner_of
 
     check_outputs({"--output": output, "--picture": picture}, [problem])
     asked = trunkline.load(problem)
-    tell_what_does_not_fit(asked)
+    if coefficients:
+        if output is not None or picture is not None:
+            raise InputError("--coefficients plans nothing that could be written or drawn")
+        print_json(planner_of(asked).to_document(asked))
+        return
+    told = import_module(f"trunkline.cli.plan_{planner_of(asked).kind}")
+    told.before(asked)
     options = _given(
         upload=upload,
         slot_s=slot_s,
@@ -104,71 +117,34 @@ def plan(
         channels=channels,
         planner=planner,
         time_limit_s=time_limit_s,
+        seed=seed,
+        margin=margin,
     )
-    found = trunkline.plan(asked, method, margin=margin, **options)
-    whole = None
-    if method != "independent" and (picture or not as_json):
-        whole = trunkline.plan(asked, "independent", margin=margin, **_given(upload=upload))
+    found = trunkline.plan(asked, method, **options)
+    view: _View = told.View(asked, found, options)
     if as_json:
         print_json(found.to_dict())
     else:
-        _print(asked, found, whole)
+        view.print()
     write_files(
         None if as_json else console(),
         [
             ("plan", output, lambda path: write_json(path, found.to_dict())),
-            ("picture", picture, lambda path: _draw(path, asked, found, whole)),
+            ("picture", picture, view.draw),
         ],
     )
+
+
+class _View(Protocol):
+    """What the file `plan_<kind>.py` of each planner has to offer, beside `before(problem)`."""
+
+    def print(self) -> None:
+        """The plan, for people."""
+
+    def draw(self, path: Path) -> None:
+        """The plan as a picture."""
 
 
 def _given(**options: object) -> dict[str, Any]:
     """The options that were given on the command line."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _draw(
-    path: Path, problem: LoadingProblem, plan: LoadingPlan, whole: LoadingPlan | None
-) -> None:
-    from trunkline.pictures import draw_timelines
-
-    plans = [plan] if whole is None else [whole, plan]
-    titles = {"independent": "whole models (independent)"}
-    panels = [
-        (
-            f"{titles.get(p.method, f'partial loading ({p.method})')}: "
-            f"{p.served} of {p.tasks} tasks, {p.load_bytes / 1e6:,.1f} MB loaded",
-            p.batches,
-        )
-        for p in plans
-    ]
-    draw_timelines(path, panels, problem.deadline_s)
-
-
-def _print(problem: LoadingProblem, plan: LoadingPlan, whole: LoadingPlan | None) -> None:
-    table = plain_table(
-        count(len(plan.batches), "batch"),
-        *("#", "model", "tasks", "load MB", "upload", "load", "compute", "ends"),
-        left=("model",),
-    )
-    for n, b in enumerate(plan.batches, start=1):
-        steps = (b.upload_s, b.load_s, b.compute_s, b.finish_s)
-        megabytes = f"{b.load_bytes / 1e6:,.2f}"
-        table.add_row(str(n), shown(b.model), str(len(b.tasks)), megabytes, *map(seconds, steps))
-    out = console()
-    if plan.batches:
-        out.print(table)
-    proof = "proven optimal" if plan.proven else f"no plan serves more than {plan.bound}"
-    say(
-        out,
-        f"{plan.method}: serves {plan.served} of {count(plan.tasks, 'task')} by "
-        f"{problem.deadline_s:g} s ({proof}); ends at {seconds(plan.finish_s)}, loads "
-        f"{plan.load_bytes / 1e6:,.1f} MB; planned in {seconds(plan.solve_s)}",
-    )
-    if whole is not None:
-        how = "planned as well as can be" if problem.plain else "planned greedily"
-        say(
-            out,
-            f"whole-model loading, {how}: serves {whole.served}, loads "
-            f"{whole.load_bytes / 1e6:,.1f} MB",
-        )

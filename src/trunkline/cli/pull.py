@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ from trunkline.cli.import_ import print_shared
 from trunkline.cli.options import InsecureOption, StoreOption, open_store
 from trunkline.cli.output import console, print_json, say, size, visible
 from trunkline.cli.progress import progress_bar
+from trunkline.cli.pull_plan import pull_by_plan
+from trunkline.errors import InputError
 from trunkline.units import count
 
 if TYPE_CHECKING:
@@ -20,13 +23,13 @@ if TYPE_CHECKING:
 
 def pull(
     reference: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="oci://HOST/REPO:TAG",
             help="The model, or oci://HOST/REPO@sha256:... for one manifest and no other.",
             show_default=False,
         ),
-    ],
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -37,11 +40,54 @@ def pull(
     replace: Annotated[
         bool, typer.Option("--replace", help="Let another model of that name give way.")
     ] = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="Instead: what a pulling plan gives to --site, nearest holder first."),
+    ] = None,
+    site: Annotated[str | None, typer.Option(help="The plan's id of this site.")] = None,
+    sites: Annotated[
+        Path | None,
+        typer.Option(help="The document that says where the plan's sites and data centre are."),
+    ] = None,
+    scenario: Annotated[
+        Path | None,
+        typer.Option(
+            help="The plan's scenario, which says who is near and holds what (default: the order "
+            "of --sites)."
+        ),
+    ] = None,
     insecure: InsecureOption = False,
     store: StoreOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Pull a model; what the store holds already is not fetched."""
+    given = {"--plan": plan, "--site": site, "--sites": sites, "--scenario": scenario}
+    if plan is not None:
+        if reference is not None or name is not None:
+            raise InputError("--plan: the plan says which models, and what they are called")
+        if site is None or sites is None:
+            raise InputError("--plan needs --site ID and --sites FILE")
+        pull_by_plan(
+            plan, site, sites, scenario, store, replace=replace, insecure=insecure, as_json=as_json
+        )
+        return
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(f"{option} is for pulls by a plan (--plan FILE)")
+    if reference is None:
+        raise InputError("give either oci://HOST/REPO:TAG or --plan FILE")
+    _pull_one(reference, name, store, replace=replace, insecure=insecure, as_json=as_json)
+
+
+def _pull_one(
+    reference: str,
+    name: str | None,
+    store: Path | None,
+    *,
+    replace: bool,
+    insecure: bool,
+    as_json: bool,
+) -> None:
     from trunkline.store.registry import Reference, open_repository
     from trunkline.store.store import check_model_name
 

@@ -1,9 +1,14 @@
-"""`trunkline reproduce`: a paper's figures, redrawn from the same planners that users call."""
+"""`trunkline reproduce`: a paper's figures, redrawn from the same planners that users call.
+
+What `reproduce pulling` does is in `reproduce_pulling.py`.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,18 +17,24 @@ import typer
 from trunkline.cli.output import console, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from trunkline.experiments.figures import Claim, Figure, Job
 
 RUNS = 1000
 QUICK_RUNS = 20
+PULLING_RUNS = 30
+PULLING_QUICK_RUNS = 3
 
 
 def reproduce(
     what: Annotated[
-        Literal["loading"], typer.Argument(help="loading: PartialLoading's Figs. 1, 2 and 6 to 9.")
+        Literal["loading", "pulling"],
+        typer.Argument(
+            help="loading: PartialLoading's Figs. 1, 2 and 6 to 9. pulling: Common Knowledge's "
+            "kind of evaluation, on EUA."
+        ),
     ] = "loading",
     directory: Annotated[
         Path, typer.Option("--dir", help="Where figures, tables and finished parts go.")
@@ -31,21 +42,55 @@ def reproduce(
     figures: Annotated[
         str | None,
         typer.Option(
-            help="Only these of 1,2,6,7,8,9,rates,sensitivity,memory (default: all possible)."
+            help="Only these of 1,2,6,7,8,9,rates,sensitivity,memory (default: all possible); of "
+            "pulling's sites,requests,models,storage,accuracy,shared."
         ),
     ] = None,
     runs: Annotated[
-        int | None, typer.Option(min=2, help=f"Realisations (default: {RUNS}).", show_default=False)
+        int | None,
+        typer.Option(
+            min=2,
+            help=f"Realisations (default: {RUNS}; pulling: {PULLING_RUNS}).",
+            show_default=False,
+        ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help=f"{QUICK_RUNS} realisations, short trainings.")
+        bool,
+        typer.Option(
+            "--quick",
+            help=f"{QUICK_RUNS} realisations, short trainings; pulling: {PULLING_QUICK_RUNS}, "
+            "small, two points a sweep.",
+        ),
     ] = False,
     preset: Annotated[
-        Path | None, typer.Option(help="Another setting (default: the calibrated set A).")
+        Path | None,
+        typer.Option(help="Another setting (default: the calibrated set A; pulling: eua)."),
     ] = None,
     print_preset: Annotated[
-        bool, typer.Option("--print-preset", help="Print set A, to be copied and changed.")
+        bool, typer.Option("--print-preset", help="Print the default, to be copied and changed.")
     ] = False,
+    print_scenario: Annotated[
+        bool,
+        typer.Option(
+            "--print-scenario",
+            help="pulling: print the first realisation at the preset's point as a scenario "
+            "document, for `trunkline plan`.",
+        ),
+    ] = False,
+    demand: Annotated[
+        Path | None,
+        typer.Option(
+            help="pulling: an Azure LLM inference trace (CSV), whose numbers of tokens are drawn "
+            "from instead of the preset's."
+        ),
+    ] = None,
+    popularity: Annotated[
+        Path | None,
+        typer.Option(
+            help="pulling: Alibaba's GenTD26 trace of requests (CSV); kinds of tasks are asked as "
+            "often as its most popular models."
+        ),
+    ] = None,
     jobs: Annotated[
         int, typer.Option(help="Processes (default: one a core).", show_default=False)
     ] = -1,
@@ -55,17 +100,28 @@ def reproduce(
 
     An interrupted run goes on where it was when it is called again.
     """
+    from trunkline.errors import InputError
+
+    if jobs == 0 or jobs < -1:
+        raise InputError(f"--jobs {jobs}: a number of processes, at least 1, or -1 for all cores")
+    if what == "pulling":
+        from trunkline.cli.reproduce_pulling import Asked, reproduce_pulling
+
+        count = runs or (PULLING_QUICK_RUNS if quick else PULLING_RUNS)
+        asked = Asked(directory, figures, count, quick, preset, jobs, seed, demand, popularity)
+        reproduce_pulling(asked, print_preset=print_preset, print_scenario=print_scenario)
+        return
+    own = {"--print-scenario": print_scenario, "--demand": demand, "--popularity": popularity}
+    if given := [option for option, value in own.items() if value]:
+        raise InputError(f"{given[0]} is for `trunkline reproduce pulling`")
     if print_preset:
         from trunkline.experiments.preset import SET_A_FILE
 
         typer.echo(SET_A_FILE.read_text(), nl=False)
         return
-    from trunkline.errors import InputError
     from trunkline.experiments.figures import Job
     from trunkline.experiments.preset import SET_A_FILE, load_preset
 
-    if jobs == 0 or jobs < -1:
-        raise InputError(f"--jobs {jobs}: a number of processes, at least 1, or -1 for all cores")
     job = Job(
         preset=load_preset(preset or SET_A_FILE),
         runs=runs or (QUICK_RUNS if quick else RUNS),
@@ -75,9 +131,16 @@ def reproduce(
         quick=quick,
         working=_working,
     )
+    with resumable(directory):
+        _make(job, _chosen(figures), named=figures is not None)
+
+
+@contextmanager
+def resumable(directory: Path) -> Iterator[None]:
+    """Make the folder; an interrupted run ends with how to go on (status 130)."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _make(job, _chosen(figures), named=figures is not None)
+        yield
     except KeyboardInterrupt:
         sys.stderr.write(
             f"\ntrunkline: interrupted. What is done is in {directory}; go on with the same "

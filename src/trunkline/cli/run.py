@@ -130,8 +130,9 @@ def _problem(path: Path, memory: str | None) -> LoadingProblem:
     from dataclasses import replace
 
     import trunkline
+    from trunkline.loading import LoadingProblem
 
-    budget, asked = parse_memory(memory), trunkline.load(path)
+    budget, asked = parse_memory(memory), trunkline.load(path, LoadingProblem)
     if budget is not None:
         asked = replace(asked, memory_bytes=float(budget))
     tell_what_does_not_fit(asked)
@@ -140,10 +141,11 @@ def _problem(path: Path, memory: str | None) -> LoadingProblem:
 
 def _plan(problem: LoadingProblem, path: Path | None, method: str, margin: float) -> LoadingPlan:
     import trunkline
+    from trunkline.loading import LoadingPlan
 
     if path is None:
         return trunkline.plan(problem, method, margin=margin)
-    chosen = trunkline.load_plan(path)
+    chosen = trunkline.load_plan(path, LoadingPlan)
     if violations := trunkline.check(problem, chosen):
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         raise InputError(f"{path} does not hold for this problem: {violations[0]}{more}")

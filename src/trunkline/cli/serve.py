@@ -134,10 +134,10 @@ def serve(
     token = read_token(token_file)
     there = open_store(store)
     compute_on(_threads() if threads is None else threads)
+    from trunkline.server.listening import bind, check_tls
     from trunkline.server.logs import log, set_up
     from trunkline.server.operations import STATIC, Operations, routes
     from trunkline.server.processing import processor_of
-    from trunkline.server.serve import bind, check_tls
     from trunkline.server.serve import serve as run
     from trunkline.server.work import Limits, ServerSettings
 
@@ -156,7 +156,7 @@ def serve(
     )
     check_tls(settings)
     place = bind(settings)  # before models are looked at, which may take long
-    _warn(settings)
+    warn(settings)
     from trunkline.server.opening import open_engine
 
     logs = set_up()
@@ -270,7 +270,7 @@ def _body_bytes(text: str | None) -> int | None:
     return found
 
 
-def _warn(settings: ServerSettings) -> None:
+def warn(settings: ServerSettings) -> None:
     """What an operator should know before others find it out."""
     from trunkline.server.security import is_loopback
 

@@ -68,8 +68,9 @@ def _library(
     """Who shares what; and which models of the store cannot be read, with the reason."""
     if document is not None:
         import trunkline
+        from trunkline.loading import LoadingProblem
 
-        return trunkline.load(document).library, {}
+        return trunkline.load(document, LoadingProblem).library, {}
     from trunkline.cli.options import open_store
     from trunkline.store import library_of
 

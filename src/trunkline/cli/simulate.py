@@ -120,6 +120,8 @@ def simulate(
 ) -> None:
     """Replay a trace of requests for any policy: who would be answered in time.
 
+    `trunkline simulate pulling` is another command; a file of that name is ./pulling.
+
     The scheduler is the server's own; loads and batches take what the problem or the profile says.
     """
     from trunkline.cli.simulate_report import draw, tell, write_csv
@@ -201,13 +203,14 @@ def _problem(
     """The models and their prices: of a problem, or of a store on a profiled machine."""
     import trunkline
     from trunkline.errors import InputError
+    from trunkline.loading import LoadingProblem
 
     if (path is None) == (profile is None):
         raise InputError("give either --problem FILE or --profile FILE")
     if path is not None:
         if models is not None:
             raise InputError("--models goes with --profile; a problem says which models it has")
-        found = trunkline.load(path)
+        found = trunkline.load(path, LoadingProblem)
     else:
         from trunkline.runtime.problem import build_problem, runnable
         from trunkline.runtime.profile import load_profile

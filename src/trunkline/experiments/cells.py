@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,16 @@ class Table:
             (*key, [(scene.point, scenes[scene]) for scene in group])
             for key, group in draws.items()
         ]
+
+    @property
+    def identity(self) -> Iterator[str]:
+        """Lines that name all that the values depend on, beside the seed and the code."""
+        for cell in self.cells:
+            scene = cell.scene
+            yield (
+                f"{scene.preset.digest} {scene.sharing} {scene.models} {scene.point} {cell.line} "
+                f"{cell.line.planner} {cell.line.prepare}"
+            )
 
     def position(self, cell: Cell) -> int:
         """Where a cell's values stand (KeyError if it is not there)."""

@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.experiments.traces import Arrival
-from trunkline.loading.highs import Row, maximise, row
+from trunkline.highs import Row, maximise, row
 from trunkline.loading.online import Costs
 from trunkline.loading.problem import TIME_TOLERANCE, time_limit
 

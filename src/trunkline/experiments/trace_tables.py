@@ -71,7 +71,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """A line, and where it stands."""
 
     path: Path
@@ -113,10 +113,11 @@ class _Row:
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
     def error(self, name: str, what: str) -> InputError:
+        """An error that names the file, the line and the column."""
         return InputError(f"{self.path}: line {self.line}, column {name!r}: {what}")
 
 
-Reader = Callable[[Iterator[_Row], float, np.random.Generator], list[Recorded]]
+Reader = Callable[[Iterator[Row], float, np.random.Generator], list[Recorded]]
 
 
 def read_table(path: Path, seconds: float, rng: np.random.Generator) -> Table:
@@ -135,6 +136,19 @@ def read_table(path: Path, seconds: float, rng: np.random.Generator) -> Table:
         begin_s = found[0].arrival_s
         found = [replace(one, arrival_s=one.arrival_s - begin_s) for one in found]
     return Table(tuple(one for one in found if one.arrival_s < seconds), kind.names_functions)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    """The rows of a table that has these columns, perhaps among others (InputError: it has not)."""
+    with _opened(path) as (header, rows):
+        if missing := [name for name in columns if name not in header]:
+            got = shorten(",".join(header), 60)
+            raise InputError(f"{path}: line 1: no column {missing[0]!r}, got {got!r}")
+        found = []
+        for row in rows:
+            found.append(row)
+            _check_number(row, len(found))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +177,7 @@ def _reader(path: Path, header: Sequence[str]) -> tuple[_Kind, Reader]:
     )
 
 
-def _read_own(rows: Iterator[_Row], seconds: float, _: np.random.Generator) -> list[Recorded]:
+def _read_own(rows: Iterator[Row], seconds: float, _: np.random.Generator) -> list[Recorded]:
     found: list[Recorded] = []
     for row in rows:
         arrival_s = row.number("arrival_s")
@@ -177,7 +191,7 @@ def _read_own(rows: Iterator[_Row], seconds: float, _: np.random.Generator) -> l
     return found
 
 
-def _read_minutes(rows: Iterator[_Row], seconds: float, rng: np.random.Generator) -> list[Recorded]:
+def _read_minutes(rows: Iterator[Row], seconds: float, rng: np.random.Generator) -> list[Recorded]:
     found: list[Recorded] = []
     minutes: list[str] | None = None
     counts: Counter[tuple[str, int]] = Counter()
@@ -194,7 +208,7 @@ def _read_minutes(rows: Iterator[_Row], seconds: float, rng: np.random.Generator
     return found
 
 
-def _read_ends(rows: Iterator[_Row], _: float, __: np.random.Generator) -> list[Recorded]:
+def _read_ends(rows: Iterator[Row], _: float, __: np.random.Generator) -> list[Recorded]:
     found: list[Recorded] = []
     for row in rows:
         arrival_s = row.number("end_timestamp") - row.number("duration")
@@ -203,7 +217,7 @@ def _read_ends(rows: Iterator[_Row], _: float, __: np.random.Generator) -> list[
     return found
 
 
-def _read_moments(rows: Iterator[_Row], _: float, __: np.random.Generator) -> list[Recorded]:
+def _read_moments(rows: Iterator[Row], _: float, __: np.random.Generator) -> list[Recorded]:
     found: list[Recorded] = []
     for row in rows:
         found.append(Recorded(row.moment("TIMESTAMP"), None))
@@ -211,7 +225,7 @@ def _read_moments(rows: Iterator[_Row], _: float, __: np.random.Generator) -> li
     return found
 
 
-def _check_number(row: _Row, requests: int) -> None:
+def _check_number(row: Row, requests: int) -> None:
     if requests > MOST_REQUESTS:
         raise InputError(
             f"{row.path}: line {row.line}: more than {MOST_REQUESTS:,} requests; take a part of it"
@@ -219,7 +233,7 @@ def _check_number(row: _Row, requests: int) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[list[str], Iterator[_Row]]]:
+def _opened(path: Path) -> Iterator[tuple[list[str], Iterator[Row]]]:
     """The header and the rows of a file; what goes wrong while it is read names the file."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -234,7 +248,7 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Iterator[_Row]]]:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 
-def _rows(path: Path, lines: Iterator[list[str]], header: Sequence[str]) -> Iterator[_Row]:
+def _rows(path: Path, lines: Iterator[list[str]], header: Sequence[str]) -> Iterator[Row]:
     for values in lines:
         number: int = getattr(lines, "line_num", 0)
         if not values:
@@ -244,4 +258,4 @@ def _rows(path: Path, lines: Iterator[list[str]], header: Sequence[str]) -> Iter
                 f"{path}: line {number}: {len(values)} values for {len(header)} columns"
             )
         stripped = (value.strip() for value in values)
-        yield _Row(path, number, dict(zip(header, stripped, strict=True)))
+        yield Row(path, number, dict(zip(header, stripped, strict=True)))

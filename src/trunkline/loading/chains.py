@@ -6,7 +6,7 @@ import numpy as np
 
 from trunkline.loading.filling import Filling
 from trunkline.loading.scattered import Scattered
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 MAX_CHAINS = 100
 """How many chains are built at most."""

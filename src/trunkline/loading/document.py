@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from trunkline.documents import (
-    MAX_NUMBER,
     Identifier,
     NonNegative,
     Positive,
     PositiveInt,
     Raw,
+    Strict,
+    amounts,
+    check_ids,
     decode,
-    member,
 )
 from trunkline.errors import DocumentError
 from trunkline.library import Model, ModelLibrary
@@ -29,16 +28,12 @@ PROBLEM_FORMAT = "trunkline/loading-problem/1"
 Share = Annotated[float, msgspec.Meta(ge=0, le=2)]
 
 
-class _Strict(msgspec.Struct, forbid_unknown_fields=True):
-    """A part of a document: unknown fields are errors."""
-
-
-class _Stage(_Strict):
+class _Stage(Strict):
     overhead_s: NonNegative
     bytes_per_s: Positive
 
 
-class _Model(_Strict):
+class _Model(Strict):
     id: Identifier
     blocks: list[str]
     seconds_per_batch: NonNegative
@@ -46,7 +41,7 @@ class _Model(_Strict):
     max_batch: PositiveInt
 
 
-class _Task(_Strict):
+class _Task(Strict):
     id: Identifier
     model: str
     upload_bits: NonNegative
@@ -55,7 +50,7 @@ class _Task(_Strict):
     deadline_s: NonNegative | None = None
 
 
-class _Problem(_Strict):
+class _Problem(Strict):
     format: Literal["trunkline/loading-problem/1"]
     deadline_s: NonNegative
     bandwidth_hz: NonNegative
@@ -68,7 +63,7 @@ class _Problem(_Strict):
     overlap: bool = False
 
 
-class _Batch(_Strict):
+class _Batch(Strict):
     model: str
     tasks: list[str]
     shares: list[Share]
@@ -83,7 +78,7 @@ class _Batch(_Strict):
     compute_start_s: NonNegative | None = None
 
 
-class _Plan(_Strict):
+class _Plan(Strict):
     format: Literal["trunkline/loading-plan/1"]
     method: str
     served: Annotated[int, msgspec.Meta(ge=0)]
@@ -98,9 +93,9 @@ class _Plan(_Strict):
 def problem_from_document(raw: Raw) -> LoadingProblem:
     """The problem that a document states (DocumentError, with the path, where it states none)."""
     document = decode(raw, _Problem)
-    sizes = _block_sizes(document.blocks, raw)
-    _check_ids((model.id for model in document.models), "$.models", raw)
-    _check_ids((task.id for task in document.tasks), "$.tasks", raw)
+    sizes = amounts(document.blocks, "$.blocks", raw, "a size in bytes")
+    check_ids((model.id for model in document.models), "$.models", raw)
+    check_ids((task.id for task in document.tasks), "$.tasks", raw)
     for m, model in enumerate(document.models):
         for b, block in enumerate(model.blocks):
             if block not in sizes:
@@ -211,28 +206,3 @@ def _task_to_document(task: Task) -> dict[str, Any]:
     if task.deadline_s is not None:
         document["deadline_s"] = task.deadline_s
     return document
-
-
-def _block_sizes(blocks: Mapping[str, Any], raw: Raw) -> dict[str, float]:
-    sizes: dict[str, float] = {}
-    for block, size in blocks.items():
-        path = member("$.blocks", block)
-        if raw.lax_numbers and isinstance(size, str):  # YAML 1.1 reads 1e6 as text
-            with contextlib.suppress(ValueError):
-                size = float(size)
-        if isinstance(size, bool) or not isinstance(size, (int, float)):
-            raise DocumentError(path, f"expected a size in bytes, got {size!r:.60}", raw.source)
-        if not 0 <= size <= MAX_NUMBER:
-            limits = f"a size must be between 0 and {MAX_NUMBER:g}"
-            raise DocumentError(path, f"{limits}, got {size!r:.60}", raw.source)
-        sizes[block] = size
-    return sizes
-
-
-def _check_ids(ids: Iterable[str], path: str, raw: Raw) -> None:
-    first: dict[str, int] = {}
-    for index, one in enumerate(ids):
-        if one in first:
-            problem = f"the id {one!r} is already that of {path}[{first[one]}]"
-            raise DocumentError(f"{path}[{index}].id", problem, raw.source)
-        first[one] = index

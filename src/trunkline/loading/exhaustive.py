@@ -19,7 +19,7 @@ from trunkline.loading.problem import LoadingProblem, time_limit
 from trunkline.loading.relax import servable_bound
 from trunkline.loading.schedule import make_batch, plan_of
 from trunkline.loading.service import Reading, Upload
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 MAX_TASKS = 12
 """More tasks than this are refused: the states double with each."""

@@ -27,10 +27,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.highs import Row, add_rows, maximise, row
 from trunkline.loading.filling import ascends
-from trunkline.loading.highs import Row, add_rows, maximise, row
 from trunkline.loading.scattered import Scattered
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 VIOLATION = 1e-3
 """Forest rows violated by less are left alone."""

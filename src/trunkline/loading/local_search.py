@@ -24,7 +24,7 @@ from trunkline.loading.chains import greedy_chains
 from trunkline.loading.filling import Filling, Tally
 from trunkline.loading.reorder import reorder
 from trunkline.loading.scattered import Scattered, Split
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 EFFORT = 200
 """Neighbourhoods weighed before the search ends, at least."""

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import UnsupportedProblemError
-from trunkline.loading.highs import Row, maximise, row
+from trunkline.highs import Row, maximise, row
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.scattered import Scattered
 from trunkline.loading.schedule import batches_of, plan_of
 from trunkline.loading.service import Reading, Upload, service_of
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 TIME_LIMIT_S = 30.0
 """How long HiGHS may take by default."""

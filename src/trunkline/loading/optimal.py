@@ -24,8 +24,8 @@ from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.schedule import batches_of, plan_of
 from trunkline.loading.search import explore
 from trunkline.loading.service import Reading, Service, Upload, service_of
-from trunkline.loading.timing import TimeLimit
 from trunkline.loading.trie import Visit
+from trunkline.timing import TimeLimit
 
 TIME_LIMIT_S = 10.0
 """How long a proof may take by default. Where tables are exact, nothing takes that long."""

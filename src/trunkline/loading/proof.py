@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from trunkline.loading.forest import ForestRelaxation, Relaxed
 from trunkline.loading.local_search import LocalSearch
 from trunkline.loading.scattered import Split
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 TOLERANCE = 1e-4
 """In tasks: bounds this close below a whole number count as that number. The programme's own

@@ -17,7 +17,7 @@ from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.proof import Proof
 from trunkline.loading.schedule import batches_of, plan_of
 from trunkline.loading.service import Reading, Upload, service_of
-from trunkline.loading.timing import TimeLimit
+from trunkline.timing import TimeLimit
 
 FIRST_EFFORT = 30
 """What the local search spends before the relaxation is solved."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from trunkline.errors import InputError, UnknownMethodError
+from trunkline.errors import InputError
 from trunkline.loading.equal import equal
 from trunkline.loading.exhaustive import exhaustive
 from trunkline.loading.greedy import greedy
@@ -20,6 +19,7 @@ from trunkline.loading.paper import paper
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.search import search
+from trunkline.methods import check_method
 
 Method = Callable[..., LoadingPlan]
 
@@ -53,13 +53,8 @@ def solve(
         UnsupportedProblemError: the method does not cover this problem.
         InputError: a margin that is not at least 0 and below 1.
     """
-    if method not in METHODS:
-        known = ", ".join(sorted(METHODS))
-        raise UnknownMethodError(f"no method {method!r} for loading problems; there are {known}")
+    check_method(METHODS, method, options, "loading", common=("margin",))
     chosen = METHODS[method]
-    if unknown := sorted(set(options) - set(options_of(method))):
-        has = ", ".join(("margin", *options_of(method)))
-        raise UnknownMethodError(f"method {method!r} has no option {unknown[0]!r}; it has {has}")
     if not 0 <= margin < 1:
         raise InputError(f"margin: a share of the deadline, at least 0 and below 1, got {margin:g}")
     started = time.perf_counter()
@@ -81,9 +76,3 @@ def _hurried(problem: LoadingProblem, margin: float) -> LoadingProblem:
         for task in problem.tasks
     )
     return replace(problem, deadline_s=kept * problem.deadline_s, tasks=tasks)
-
-
-def options_of(method: str) -> tuple[str, ...]:
-    """The names of a method's own keywords."""
-    parameters = inspect.signature(METHODS[method]).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

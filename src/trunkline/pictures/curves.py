@@ -27,16 +27,28 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A small chart: its title, the name of its x axis, its curves, where its x axis is marked."""
+    """A small chart.
+
+    Attributes:
+        title: what it shows.
+        x_label: the name of its x axis.
+        curves: its curves.
+        ticks: where its x axis is marked.
+        y_label: the name of its own y axis; empty where all charts have one scale and name.
+        logarithmic: whether its own y axis is.
+    """
 
     title: str
     x_label: str
     curves: Sequence[Curve]
     ticks: Sequence[float] = ()
+    y_label: str = ""
+    logarithmic: bool = False
 
 
 def draw_curves(path: str | Path, rows: Sequence[Sequence[Chart]], y_label: str) -> Path:
-    """Draw a grid of charts on one scale of y, all labels in one legend. Returns the path written.
+    """Draw a grid of charts, all labels in one legend; on one scale of y, unless a chart names its
+    own. Returns the path written.
 
     Raises:
         InputError: the picture cannot be written.
@@ -44,14 +56,16 @@ def draw_curves(path: str | Path, rows: Sequence[Sequence[Chart]], y_label: str)
     columns = max(len(row) for row in rows)
     width = 3.3 * columns if columns > 1 else 5.0
     figure = new_figure(width + 0.4, 2.75 * len(rows) + 1.1)
-    grid = figure.subplots(len(rows), columns, sharey=True, squeeze=False)
+    own = any(chart.y_label for row in rows for chart in row)
+    grid = figure.subplots(len(rows), columns, sharey=not own, squeeze=False)
     labels: dict[str, Any] = {}
     for row, axes in zip(rows, grid, strict=True):
         for chart, ax in zip(row, axes, strict=False):
             labels.update(_draw_chart(ax, chart))
         for ax in axes[len(row) :]:
             ax.set_visible(False)
-        axes[0].set_ylabel(y_label)
+        if not own:
+            axes[0].set_ylabel(y_label)
     figure.legend(
         list(labels.values()),
         list(labels),
@@ -84,6 +98,10 @@ def _draw_chart(ax: Axes, chart: Chart) -> dict[str, Any]:
     if chart.ticks:
         ax.set_xticks(chart.ticks, [f"{tick:g}" for tick in chart.ticks])
     ax.set_xlabel(plain(chart.x_label), fontsize=9)
+    ax.set_ylabel(plain(chart.y_label), fontsize=9)
+    if chart.logarithmic:
+        ax.set_yscale("log")
+        ax.tick_params(axis="y", which="minor", labelsize=6)
     ax.tick_params(labelsize=8)
     ax.grid(alpha=0.3)
     return drawn

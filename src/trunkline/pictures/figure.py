@@ -15,6 +15,9 @@ UPLOAD, LOAD, COMPUTE = "#4c9fd6", "#e07b39", "#3a9d5d"
 SHARED, OWN = "#4c9fd6", "#d9d9d9"
 FORMATS = (".png", ".svg", ".pdf")
 
+UNSAID = {"png": ("Software",), "svg": ("Creator", "Date"), "pdf": ("Creator", "CreationDate")}
+"""What is left out of a picture's metadata, by its format: who and what drew it, and when."""
+
 
 def new_figure(width_in: float, height_in: float) -> Figure:
     """An empty figure of this size in inches, drawn by the file backends only."""
@@ -36,9 +39,11 @@ def save(figure: Figure, path: str | Path) -> Path:
     """
     path = Path(path)
     check_suffix(path)
+    from matplotlib import rc_context
+
     kind = path.suffix.lower()[1:]
-    metadata = {"Software": None} if kind == "png" else {"Creator": None}
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, rc_context({"svg.hashsalt": "trunkline"}):
+        metadata = dict.fromkeys(UNSAID[kind])
         figure.savefig(temporary, dpi=150, format=kind, metadata=metadata)
     return path
 

@@ -19,9 +19,12 @@ from uvicorn.protocols.http.httptools_impl import (
 from trunkline.server.work import Limits
 
 
-def guarded(limits: Limits) -> type[asyncio.Protocol]:
+def guarded(
+    limits: Limits, protocol: type[GuardedProtocol] | None = None
+) -> type[asyncio.Protocol]:
     """The protocol for uvicorn's `http` setting, with these limits."""
-    return cast(type[asyncio.Protocol], type("Guarded", (GuardedProtocol,), {"limits": limits}))
+    base = protocol or GuardedProtocol
+    return cast(type[asyncio.Protocol], type("Guarded", (base,), {"limits": limits}))
 
 
 class GuardedProtocol(HttpToolsProtocol):

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
-
-import torch
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from trunkline.errors import Reason
 from trunkline.store import StoredModel
+
+if TYPE_CHECKING:  # a store is served without it
+    import torch
 
 
 @dataclass(frozen=True, slots=True, eq=False)

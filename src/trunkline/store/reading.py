@@ -77,6 +77,10 @@ class FileReader:
         self.read_into(position, memoryview(buffer))
         return bytes(buffer)
 
+    def fileno(self) -> int:
+        """The descriptor, for calls of the system."""
+        return self._fd
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         if self._fd >= 0:

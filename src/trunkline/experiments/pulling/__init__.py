@@ -1,0 +1,1 @@
+"""Common Knowledge's evaluation: scenarios on the EUA data set, sweeps, figures."""
