@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -140,6 +141,12 @@ class Catalog:
             details.metadata,
             {layer.path: layer.digest for layer in manifest.files},
         )
+
+    def look_at(self, blocks: Iterable[Layer]) -> None:
+        """Read the headers of blocks ahead, so that `read` finds them; what is wrong it tells."""
+        for block in blocks:
+            with suppress(StoreError):
+                self._block(block)
 
     def details(self, manifest: Manifest) -> Details:
         """Architecture, input, metadata, ties; all empty for another ModelPack tool's model."""

@@ -78,7 +78,12 @@ def pull(
     unchanged = same and not lacking and layout.has(digest, len(raw))
     _check_room(layout, lacking)
     fetched = _Fetching(layout, lacking, progress, workers)
-    fetched.run(lambda layer: [*(holders(layer) if holders else ()), origin])
+    lacked = {one.digest for one in lacking}
+    here = [one for one in manifest.blocks if one.digest not in lacked]
+    fetched.run(
+        lambda layer: [*(holders(layer) if holders else ()), origin],
+        meanwhile=lambda: catalog.look_at(here),
+    )
     replaced = False
     if not unchanged:
         if not layout.has(digest, len(raw)):
@@ -152,11 +157,13 @@ class _Fetching:
         self._done, self._total = 0, sum(one.size for one in self._layers)
         self.fetcher = Fetcher(layout, self._arrived)
 
-    def run(self, holders: Holders) -> None:
-        """Fetch all; the first error ends the others where they are."""
+    def run(self, holders: Holders, meanwhile: Callable[[], None]) -> None:
+        """Fetch all, and do something else `meanwhile`; the first error ends the others where they
+        are."""
         with ThreadPoolExecutor(self._workers, thread_name_prefix="trunkline-pull") as pool:
             futures = [pool.submit(self._one, layer, holders) for layer in self._layers]
             try:
+                meanwhile()
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
                 self.fetcher.stop()  # also where the user interrupts
