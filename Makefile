@@ -7,10 +7,10 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup browser registry demo test lint examples bench results online reproduce docs lock clean distclean
+.PHONY: help setup browser registry demo test lint examples bench results online reproduce reproduce-pulling docs lock clean distclean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 setup: ## make .venv, or bring it up to date
 	@command -v "$(PYTHON)" >/dev/null || { \
@@ -77,6 +77,15 @@ reproduce: setup ## redraw the paper's evaluation for the documentation, 1,000 r
 	@cp reproduction/*.csv docs/results/loading/
 	@cp reproduction/*.png docs/pictures/loading/
 	@$(RUN) tools/reproduction.py
+
+reproduce-pulling: setup ## sweep the pulling planners on EUA for the documentation, 30 realisations
+	@$(RUN) -m trunkline reproduce pulling --dir reproduction/pulling $(REPRODUCE_ARGS)
+	@$(RUN) -m trunkline reproduce pulling --print-scenario > reproduction/pulling/scenario.json
+	@mkdir -p docs/results/pulling docs/pictures/pulling
+	@cp reproduction/pulling/*.csv reproduction/pulling/setting.json docs/results/pulling/
+	@cp reproduction/pulling/*.png docs/pictures/pulling/
+	@$(RUN) -m trunkline plan reproduction/pulling/scenario.json -m greedy --picture docs/pictures/pulling/map.png
+	@$(RUN) -m tools.pulling_page
 
 docs: setup ## the documentation, into docs/_build/html
 	@$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html

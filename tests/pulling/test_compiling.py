@@ -144,6 +144,9 @@ def test_what_nobody_can_serve_is_an_error():
     picky = replace(stated, demands=(replace(stated.demands[1], accuracy=0.99),))
     with pytest.raises(UnsupportedProblemError, match="no model serves request 'r2'"):
         compile_scenario(picky)
+    endless = replace(stated.demands[1], units=1e308)
+    with pytest.raises(UnsupportedProblemError, match="'r2' costs too much to be a number"):
+        compile_scenario(replace(stated, demands=(endless, replace(endless, id="r3"))))
     lonely = replace(stated, links=stated.links[1:])
     with pytest.raises(UnsupportedProblemError, match="no path from 'ap'"):
         compile_scenario(lonely)

@@ -29,3 +29,8 @@ def test_an_overloaded_queue_has_no_end(arrival_per_s):
 def test_nobody_waits_where_nobody_arrives():
     """Without arrivals the wait is 0, even at a server that serves nobody."""
     assert Queue(0.0, 0.0).wait_s == 0.0
+
+
+def test_a_server_that_hardly_serves_has_an_infinite_wait():
+    """Rates next to 0 overflow to an infinite wait, not to an error."""
+    assert Queue(1e-320, 1e-310).wait_s == math.inf

@@ -67,6 +67,7 @@ BAD = {
         },
         "$.data_centre.queue: arrival_per_s 2 is not below service_per_s 2",
     ),
+    "a place off the map": (first("sites", position=[0.0, 1e300]), "$.sites[0].position[1]"),
     "another accounting": ({"accounting": "twice"}, "$.accounting"),
 }
 

@@ -26,6 +26,7 @@ RUNS = 1000
 QUICK_RUNS = 20
 PULLING_RUNS = 30
 PULLING_QUICK_RUNS = 3
+FOLDERS = {"loading": Path("reproduction"), "pulling": Path("reproduction") / "pulling"}
 
 
 def reproduce(
@@ -37,8 +38,14 @@ def reproduce(
         ),
     ] = "loading",
     directory: Annotated[
-        Path, typer.Option("--dir", help="Where figures, tables and finished parts go.")
-    ] = Path("reproduction"),
+        Path | None,
+        typer.Option(
+            "--dir",
+            help="Where figures, tables and finished parts go (default: reproduction; pulling: "
+            "reproduction/pulling).",
+            show_default=False,
+        ),
+    ] = None,
     figures: Annotated[
         str | None,
         typer.Option(
@@ -104,11 +111,12 @@ def reproduce(
 
     if jobs == 0 or jobs < -1:
         raise InputError(f"--jobs {jobs}: a number of processes, at least 1, or -1 for all cores")
+    folder = directory or FOLDERS[what]
     if what == "pulling":
         from trunkline.cli.reproduce_pulling import Asked, reproduce_pulling
 
         count = runs or (PULLING_QUICK_RUNS if quick else PULLING_RUNS)
-        asked = Asked(directory, figures, count, quick, preset, jobs, seed, demand, popularity)
+        asked = Asked(folder, figures, count, quick, preset, jobs, seed, demand, popularity)
         reproduce_pulling(asked, print_preset=print_preset, print_scenario=print_scenario)
         return
     own = {"--print-scenario": print_scenario, "--demand": demand, "--popularity": popularity}
@@ -125,13 +133,13 @@ def reproduce(
     job = Job(
         preset=load_preset(preset or SET_A_FILE),
         runs=runs or (QUICK_RUNS if quick else RUNS),
-        folder=directory,
+        folder=folder,
         seed=seed,
         jobs=jobs,
         quick=quick,
         working=_working,
     )
-    with resumable(directory):
+    with resumable(folder):
         _make(job, _chosen(figures), named=figures is not None)
 
 

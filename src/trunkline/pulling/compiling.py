@@ -63,7 +63,8 @@ def fallback_cost(pricing: Pricing, demand: Demand) -> float:
 
     Raises:
         UnsupportedProblemError: no model reaches the request's accuracy, there is no path between
-            its home and the data centre, or the data centre's queue has no end (lambda >= mu).
+            its home and the data centre, the data centre's queue has no end (lambda >= mu), or the
+            cost is no finite number.
     """
     found = pricing.fallback(demand)
     if found is None:
@@ -74,7 +75,10 @@ def fallback_cost(pricing: Pricing, demand: Demand) -> float:
         raise UnsupportedProblemError(text)
     if math.isinf(found.part.queue_s):
         raise UnsupportedProblemError("the data centre's queue has no end: lambda >= mu")
-    return pricing.cost(found.part)
+    cost = pricing.cost(found.part)
+    if not math.isfinite(cost):
+        raise UnsupportedProblemError(f"request {demand.id!r} costs too much to be a number")
+    return cost
 
 
 class _Placed:

@@ -32,6 +32,7 @@ class Queue:
             return 0.0
         if self.arrival_per_s >= self.service_per_s:
             return math.inf
-        second_moment = self.sigma_s**2 + 1 / self.service_per_s**2
+        mean_s = 1 / self.service_per_s
+        second_moment = self.sigma_s * self.sigma_s + mean_s * mean_s
         load = self.arrival_per_s / self.service_per_s
         return self.arrival_per_s * second_moment / (2 * (1 - load))

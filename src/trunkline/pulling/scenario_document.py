@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 
 from trunkline.documents import (
+    MAX_NUMBER,
     Identifier,
     NonNegative,
     Positive,
@@ -34,7 +35,8 @@ T = TypeVar("T")
 SCENARIO_FORMAT: Final = "trunkline/pulling-scenario/1"
 
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Position = tuple[float, float]
+Coordinate = Annotated[float, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+Position = tuple[Coordinate, Coordinate]
 
 
 class _Part(Strict, omit_defaults=True):

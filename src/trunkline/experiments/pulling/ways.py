@@ -29,8 +29,12 @@ class Way:
         return f"{self.method}, {'sharing' if self.sharing else 'whole models'}"
 
 
+LIMIT: Final = (("time_limit_s", 3.0),)
+"""For methods that could take minutes where there are hundreds of requests."""
+
 METHODS: Final = (
-    ("optimal", (("time_limit_s", 3.0),), "#1f77b4"),
+    ("rounding", LIMIT, "#1f77b4"),
+    ("optimal", LIMIT, "#222222"),
     ("greedy", (), "#e07b39"),
     ("accuracy-first", (), "#3a9d5d"),
     ("nearest", (), "#9467bd"),
