@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,11 +112,14 @@ def write_sidecar(
         "seed": seed,
         "realisations": runs,
         "traces": list(traces),
-        "ways": [way.name for way in WAYS],
+        "ways": [
+            {"method": way.method, "sharing": way.sharing, "options": dict(way.options)}
+            for way in WAYS
+        ],
         "preset": msgspec.to_builtins(preset),
     }
     path = folder / "setting.json"
-    write_json(path, json.loads(json.dumps(document)))
+    write_json(path, document)
     return path
 
 
