@@ -67,7 +67,7 @@ def test_many_sites_have_the_largest_bars_only(drawn):
     """Of 125 sites the 30 that pull most have bars, and the title says so."""
     many = [use(f"c{n}", 1, 1e9 + n) for n in range(125)]
     figure = drawn(many, [Flow("dc", one.site.id, one.pulled_bytes) for one in many], None)
-    assert "30 of 125 sites: the sites that pull most" in texts(figure)
+    assert "30 of 125 sites: those that pull most" in texts(figure)
     assert len(figure.axes[1].get_yticks()) == 30
 
 

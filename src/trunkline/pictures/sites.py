@@ -201,9 +201,7 @@ def _draw_bars(ax: Axes, shown: Sequence[SiteUse], sites: int) -> None:
     ax.invert_yaxis()
     ax.set_xlim(0, 1.75 * max(lengths, default=0.0) / scale or 1.0)
     ax.set_xlabel(f"{unit} (beside the bars: the models)", fontsize=9)
-    which = (
-        "the sites that pull most" if len(shown) == MOST_BARS else "sites that pull or hold models"
-    )
+    which = "those that pull most" if len(shown) == MOST_BARS else "those that pull"
     ax.set_title(f"{len(shown)} of {count(sites, 'site')}: {which}", fontsize=9, loc="left")
     ax.margins(y=0.01)
     ax.spines[["top", "right"]].set_visible(False)

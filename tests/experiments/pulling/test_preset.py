@@ -29,10 +29,12 @@ def test_quick_is_smaller():
 
 
 BAD = {
-    "too many sites": ("point", {"sites": 126}, "$.point.sites: EUA has 125 of them, got 126"),
+    "too many sites": ("point", {"sites": 126}, "$.point.sites: EUA has 125 at most, got 126"),
     "too many requests": (
-        "sweeps", {"requests": [10, 817]}, "$.sweeps.requests[1]: EUA has 816 of them, got 817",
+        "sweeps", {"requests": [10, 817]}, "$.sweeps.requests[1]: EUA has users for 816 at most",
     ),
+    "too many models": ("point", {"models": 201}, "$.point.models: there are 200 at most"),
+    "ends out of order": ("site", {"queue_load": [0.6, 0.1]}, "$.site.queue_load: the first of"),
     "an empty sweep": ("sweeps", {"shared": []}, "$.sweeps.shared"),
     "an endless queue": ("centre", {"queue_load": 1.0}, "$.centre.queue_load"),
 }  # fmt: skip

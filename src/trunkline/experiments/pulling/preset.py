@@ -9,13 +9,18 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from trunkline.documents import NonNegative, Positive, PositiveInt, decode, read
+from trunkline.documents import NonNegative, Positive, PositiveInt, Raw, decode, read
 from trunkline.errors import DocumentError
 from trunkline.experiments.pulling.backbones import BACKBONES
 from trunkline.experiments.pulling.eua import stations, users
 
 PRESET_FILE: Final = Path(__file__).parent.parent / "presets" / "eua.yaml"
 """The default preset, with a comment on the origin of every value."""
+
+MOST_MODELS: Final = 200
+"""So many are drawn; a scenario has the first of them."""
+
+MOST_TASKS: Final = 1000
 
 QUICK_SITES: Final = 20
 QUICK_REQUESTS: Final = 40
@@ -98,6 +103,12 @@ class Point(_Part, frozen=True):
     shared: Share
 
 
+RANGES: Final = (
+    "tuned_gain", "other_gain", "input_bytes", "output_bytes", "flop_per_s", "capacity_flop_per_s",
+    "queue_load",
+)  # fmt: skip
+"""The fields that are the two ends of a uniform draw."""
+
 COORDINATES: Final = ("sites", "requests", "models", "storage_bytes", "accuracy", "shared")
 """What can be swept, in the figures' order."""
 
@@ -121,7 +132,7 @@ class Preset(_Part, frozen=True):
     backbones: Annotated[tuple[BackbonePart, ...], msgspec.Meta(min_length=1)]
     bytes_per_parameter: Positive
     flop_per_parameter: Positive
-    tasks: PositiveInt
+    tasks: Annotated[int, msgspec.Meta(ge=1, le=MOST_TASKS)]
     tuned_gain: tuple[Gain, Gain]
     other_gain: tuple[Gain, Gain]
     shared_spread: Share
@@ -177,12 +188,31 @@ def load_preset(source: str | Path | Mapping[str, Any] = PRESET_FILE) -> Preset:
         if part.network not in BACKBONES:
             problem = f"{part.network!r} is none of {', '.join(BACKBONES)}"
             raise DocumentError(f"$.backbones[{n}].network", problem, raw.source)
-    limits = {"sites": len(stations()[0]), "requests": len(users())}
-    for name, most in limits.items():
+    _check_counts(preset, raw)
+    _check_ranges(preset, raw)
+    return preset
+
+
+def _check_counts(preset: Preset, raw: Raw) -> None:
+    """No point has more than there is."""
+    limits = {
+        "sites": (len(stations()[0]), "EUA has"),
+        "requests": (len(users()), "EUA has users for"),
+        "models": (MOST_MODELS, "there are"),
+    }
+    for name, (most, said) in limits.items():
         places = [(f"$.point.{name}", getattr(preset.point, name))]
         swept = enumerate(getattr(preset.sweeps, name))
         places += [(f"$.sweeps.{name}[{n}]", value) for n, value in swept]
         for path, value in places:
             if value > most:
-                raise DocumentError(path, f"EUA has {most} of them, got {value}", raw.source)
-    return preset
+                raise DocumentError(path, f"{said} {most} at most, got {value}", raw.source)
+
+
+def _check_ranges(preset: Preset, raw: Raw) -> None:
+    """The ends of every uniform draw are in order."""
+    for path, part in (("$", preset), ("$.site", preset.site)):
+        for name, value in msgspec.structs.asdict(part).items():
+            if isinstance(value, tuple) and name in RANGES and value[0] > value[1]:
+                problem = f"the first of two ends is the lower one, got {list(value)}"
+                raise DocumentError(f"{path}.{name}", problem, raw.source)

@@ -6,11 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.experiments.pulling.backbones import BACKBONES
-from trunkline.experiments.pulling.preset import Preset
+from trunkline.experiments.pulling.preset import MOST_MODELS, Preset
 from trunkline.pulling.scenario import CandidateModel
-
-MOST_MODELS = 200
-"""So many are drawn at most; a scenario has the first of them."""
 
 
 class Tuning:
@@ -35,7 +32,7 @@ class Tuning:
         layers on average."""
         sizes: dict[str, float] = {}
         models = []
-        for n in range(min(count, MOST_MODELS)):
+        for n in range(count):
             part = self._preset.backbones[n % len(self._preset.backbones)]
             tuned = n >= len(self._preset.backbones)
             layers = BACKBONES[part.network].layer_parameters
