@@ -20,7 +20,9 @@ MOST_BARS = 30
 """With more sites, only those that would pull most have a bar."""
 
 MOST_NAMED = 40
-"""With more sites, only those with a bar are named on the map."""
+"""With more sites, only the `NAMED` that would pull most are named on the map."""
+
+NAMED = 12
 
 CENTRE = "data centre"
 
@@ -64,7 +66,7 @@ def draw_sites(
     figure = new_figure(16, max(6.5, 1.6 + 0.24 * len(shown)))
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1.0])
     few = len(uses) <= MOST_NAMED
-    _draw_map(left, uses, moved, where, {use.site.id for use in (uses if few else shown[:12])})
+    _draw_map(left, uses, moved, where, {use.site.id for use in (uses if few else shown[:NAMED])})
     _draw_bars(right, shown, len(uses))
     figure.suptitle(plain(title), fontsize=11, x=0.01, ha="left")
     return save(figure, path)
@@ -114,14 +116,15 @@ def _draw_map(
     busy = sum(len(use.requests) > 0 for use in uses)
     text = f"{busy} of {count(len(uses), 'site')} serve requests (how many: in the circle)"
     ax.set_title(f"{text}; arrows: what is pulled", fontsize=9, loc="left")
-    _explain(ax)
+    _explain(ax, all(flow.source is not None for flow in moved))
 
 
-def _explain(ax: Axes) -> None:
-    """The colours of arrows."""
+def _explain(ax: Axes, known: bool) -> None:
+    """The colours of arrows; `known` says whether it is known where everything comes from."""
     from matplotlib.lines import Line2D
 
-    meanings = ((LOAD, "from the data centre"), (COMPUTE, "from a site that holds it"))
+    centre = "from the data centre" if known else "from the data centre, or not known from where"
+    meanings = ((LOAD, centre), (COMPUTE, "from a site that holds it"))
     handles = [Line2D([], [], color=colour, label=label) for colour, label in meanings]
     ax.legend(handles=handles, fontsize=8, loc="lower left", frameon=False)
 
