@@ -10,7 +10,7 @@ unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
 .PHONY: help setup browser registry demo test lint examples bench results online reproduce reproduce-pulling docs lock clean distclean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
 
 setup: ## make .venv, or bring it up to date
 	@command -v "$(PYTHON)" >/dev/null || { \
