@@ -147,12 +147,15 @@ class Group:
     def _try_streams(self) -> None:
         """Put the cheapest stream for each number of users into `costs`."""
         rates = np.unique(self._need[np.isfinite(self._need) & (self._need > 0)])
+        efficiencies = np.unique(self._efficiency)
         for rate in rates.tolist():
-            for efficiency in np.unique(self._efficiency).tolist():
+            private, _ = self._with_stream(rate)
+            for efficiency in efficiencies.tolist():
                 stream = self._stream_share(rate, efficiency)
                 if stream > 1 + TOLERANCE:
                     continue
-                users, _ = self._user_costs(rate, efficiency)
+                hears = self._efficiency >= efficiency
+                users = np.where(hears, np.minimum(private, self._alone), self._alone)
                 total = stream + _sums(np.sort(users))
                 for count in np.flatnonzero(total < self.costs).tolist():
                     self.costs[count] = total[count]
@@ -164,21 +167,24 @@ class Group:
         share = np.array([rate / hertz if hertz > 0 else np.inf])
         return float(in_blocks(share, problem.resource_blocks)[0])
 
-    def _user_costs(self, rate: float, efficiency: float) -> tuple[Floats, Ints]:
-        """What each user costs beside a stream, and the row it hears it with (-1: it doesn't)."""
-        costs, rows = self._alone.copy(), np.full(len(self._users), -1)
-        for n in np.flatnonzero(self._need <= rate).tolist():
-            user = self._place[n]
-            if self._efficiency[user] >= efficiency and self._private[n] < costs[user]:
-                costs[user], rows[user] = self._private[n], n
-        return costs, rows
+    def _with_stream(self, rate: float) -> tuple[Floats, Ints]:
+        """The least private share of each user beside a stream of this rate, and the row with it
+        (infinite and -1 where there is none)."""
+        able = np.flatnonzero(self._need <= rate)
+        order = able[np.argsort(-self._private[able], kind="stable")]  # the least comes last
+        private, rows = np.full(len(self._users), np.inf), np.full(len(self._users), -1)
+        private[self._place[order]] = self._private[order]
+        rows[self._place[order]] = order
+        return private, rows
 
     def serve(self, count: int) -> tuple[list[ServedUser], MulticastStream | None]:
         """The cheapest `count` users, and the stream if there is one."""
         how = self._how[count]
         costs, hearing = self._alone, np.full(len(self._users), -1)
         if how is not None:
-            costs, hearing = self._user_costs(*how)
+            private, rows = self._with_stream(how[0])
+            hears = (self._efficiency >= how[1]) & (private < self._alone)
+            costs, hearing = np.where(hears, private, costs), np.where(hears, rows, -1)
         chosen = np.argsort(costs, kind="stable")[:count]
         alone = chosen[hearing[chosen] < 0]
         served = serve(self._table, self._alone_row[alone], self._alone[alone])
