@@ -79,7 +79,7 @@ reproduce: setup ## redraw the paper's evaluation for the documentation, 1,000 r
 	@$(RUN) tools/reproduction.py
 	@$(RUN) -m trunkline reproduce streaming --dir reproduction > docs/results/reproduce-streaming.txt
 	@mkdir -p docs/pictures/streaming
-	@cp reproduction/streaming.png docs/pictures/streaming/
+	@cp reproduction/streaming-*.png docs/pictures/streaming/
 
 docs: setup ## the documentation, into docs/_build/html
 	@$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -14,7 +14,7 @@ def test_it_leaves_tables_and_says_what_they_come_to(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "streaming-batch.csv").exists()
-    assert (tmp_path / "streaming.png").exists()
+    assert (tmp_path / "streaming-computing.png").exists()
     assert "30 values in each of 2 realisations" in run.stdout
     assert "'significantly improves task throughput'" in run.stdout
     assert "only its abstract was" in run.stdout

@@ -20,8 +20,8 @@ ALL = (*SWEEPS, TRANSFERS)
 COLOURS = {
     "optimal": "#1b6ca8", "transfers": "#8a5a00", "download-first": "#c0392b",
     "4 transfers": "#e0a100", "2 transfers": "#f0c860", "equal": "#7d7d7d", "fcfs": "#b0b0b0",
-    "largest model": "#3a9d5d", "uniform-speed": "#8e5aa8", "whole models": "#7d7d7d",
-    "unicast": "#7d7d7d",
+    "largest model": "#3a9d5d", "uniform-speed": "#8e5aa8", "whole models": "#3a9d5d",
+    "unicast": "#e0a100",
 }  # fmt: skip
 HEADER = (
     *("sweep", "x", "scheme", "served", "half", "rho", "gain", "gain_half", "predicted_gain"),
@@ -109,16 +109,17 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> Estimate:
 
 
 def write(folder: Path, lines: Sequence[Line]) -> list[Path]:
-    """Write a table of every sweep and one picture of them all; returns the paths."""
+    """Write a table of every sweep, and a picture of each kind of them; returns the paths."""
     paths = []
-    charts = []
+    charts: dict[str, list[Chart]] = {}
     for sweep in dict.fromkeys(line.sweep for line in lines):
         mine = [line for line in lines if line.sweep is sweep]
         stem = folder / f"streaming-{sweep.name}"
         paths.append(write_csv(stem.with_suffix(".csv"), HEADER, [_row(line) for line in mine]))
-        charts.append(_chart(sweep, mine))
-    rows = [charts[n : n + 3] for n in range(0, len(charts), 3)]
-    paths.append(draw_curves(folder / "streaming.png", rows, "users served"))
+        charts.setdefault(sweep.picture, []).append(_chart(sweep, mine))
+    for picture, drawn in charts.items():
+        rows = [drawn[n : n + 3] for n in range(0, len(drawn), 3)]
+        paths.append(draw_curves(folder / f"streaming-{picture}.png", rows, "users served"))
     return paths
 
 

@@ -60,6 +60,7 @@ class Sweep:
     Attributes:
         name, title, x_label: what it shows.
         schemes: of `SCHEMES`; the first is the one whose gain over `download-first` is stated.
+        picture: the picture that it is drawn in, with those of a like range.
         predicts: whether overlap alone makes that gain, so that 1/(1 - rho) is worth a look.
     """
 
@@ -68,6 +69,7 @@ class Sweep:
     x_label: str
     points: tuple[Point, ...]
     schemes: tuple[str, ...] = OVERLAP
+    picture: str = "load"
     predicts: bool = True
 
 
@@ -98,6 +100,7 @@ SWEEPS: tuple[Sweep, ...] = (
         "batch",
         "mean samples in a task",
         tuple(Point(sum(pair) / 2, Setting(samples=pair)) for pair in BATCHES),
+        picture="computing",
     ),
     Sweep(
         "energy",
@@ -105,12 +108,14 @@ SWEEPS: tuple[Sweep, ...] = (
         "mean energy budget [J]",
         tuple(Point(x, Setting(energy_j=x)) for x in (0.1, 0.25, 0.5, 1.0, 2.0)),
         ("optimal", "download-first", "uniform-speed", "4 transfers"),
+        picture="computing",
     ),
     Sweep(
         "device",
         "device speed",
         "times the devices' speed",
         tuple(Point(x, Setting(speed=x)) for x in (0.35, 0.5, 1.0, 2.0, 4.0)),
+        picture="computing",
     ),
     Sweep(
         "holding",
@@ -118,6 +123,8 @@ SWEEPS: tuple[Sweep, ...] = (
         "share of devices that hold the ViTs' trunks [%]",
         tuple(Point(100 * x, Setting(holding=x)) for x in (0.0, 0.1, 0.25, 0.5)),
         ("optimal", "download-first", "whole models"),
+        picture="sharing",
+        predicts=False,
     ),
     Sweep(
         "multicast",
@@ -125,6 +132,7 @@ SWEEPS: tuple[Sweep, ...] = (
         "users that ask together for heads on one trunk",
         tuple(Point(x, Setting(group=x)) for x in (1, 2, 5, 10, 20, 40)),
         ("optimal", "download-first", "unicast"),
+        picture="sharing",
         predicts=False,
     ),
 )
@@ -136,6 +144,7 @@ TRANSFERS = Sweep(
     "transfers a model",
     tuple(Point(x, Setting()) for x in G),
     ("transfers", "optimal", "download-first"),
+    picture="computing",
 )
 
 
