@@ -60,6 +60,17 @@ def test_uniform_speed_by_hand():
     assert uniform_speed(PairTable(problem).take(slice(None))).tolist() == [1.0]
 
 
+def test_budgets_bind_without_a_link_too():
+    """With nothing to download and no link, what the energy allows in time is still served."""
+    # 1 cycle within 2 s at eta 1: at least .25 J at half a hertz; the device has 1 Hz (1 J).
+    fields = {"rate": 0.0, "deadline_s": 2.0, "cached": {"m": (True,)}}
+    for joules, served in ((0.3, 1), (0.2, 0)):
+        problem = one_user([8], [1.0], device=Device(1.0, 1.0, 1.0), energy_j=joules, **fields)
+        plan = solve(problem)
+        assert plan.served == served
+        assert check(problem, plan) == []
+
+
 def random_points(count):
     """Releases and work of so many rows of 6 layers, some without work, and the times they end."""
     rng = np.random.default_rng(3)

@@ -45,4 +45,4 @@ def in_blocks(shares: Floats, resource_blocks: int | None) -> Floats:
     """Shares rounded up to multiples of 1/N (not for rounding errors); as they are without N."""
     if resource_blocks is None:
         return shares
-    return np.asarray(np.ceil(shares * resource_blocks - TOLERANCE) / resource_blocks)
+    return np.asarray(np.ceil(shares * resource_blocks * (1 - TOLERANCE)) / resource_blocks)

@@ -54,7 +54,7 @@ def _newton(pairs: Pairs, bits: Floats, share: Floats) -> Floats:
     budget = pairs.energy_j / pairs.eta
     with np.errstate(divide="ignore"):
         goal = 1.0 / np.sqrt(budget)  # g = E^(-1/2) has to be at least this
-        least = 1.0 / pairs.rate  # u at y = 1
+        least = np.where(pairs.rate > 0, 1.0 / pairs.rate, 1.0)  # u at y = 1; any without a link
         per_bit = np.where(share > 0, least / share, least)  # u at y_min, too large or right
     rows = np.arange(len(share))
     for _ in range(STEPS):

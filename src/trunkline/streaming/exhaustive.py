@@ -164,7 +164,7 @@ def least_share_by_bisection(problem: StreamingProblem, user: User, model: Strea
     if blocks is None:
         return _least(task.affordable)
     share = _least(task.affordable)
-    return share if math.isinf(share) else math.ceil(share * blocks - TOLERANCE) / blocks
+    return share if math.isinf(share) else math.ceil(share * blocks * (1 - TOLERANCE)) / blocks
 
 
 def _least(suffices: Callable[[float], bool]) -> float:

@@ -109,7 +109,9 @@ class Group:
         for row in best.tolist():
             if (n := place.get(int(table.users[row]))) is not None:
                 self._alone_row[n] = row
-        self._alone = np.where(self._alone_row >= 0, shares[self._alone_row], np.inf)
+        able = self._alone_row >= 0
+        self._alone = np.full(len(users), np.inf)
+        self._alone[able] = shares[self._alone_row[able]]
         self._rows = np.flatnonzero(np.isin(table.users, users))
         self._place = np.array([place[k] for k in table.users[self._rows].tolist()], dtype=np.intp)
         self._stream_bits, self._in_stream = self._layers()

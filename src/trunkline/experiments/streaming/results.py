@@ -118,7 +118,8 @@ def write(folder: Path, lines: Sequence[Line]) -> list[Path]:
         paths.append(write_csv(stem.with_suffix(".csv"), HEADER, [_row(line) for line in mine]))
         charts.setdefault(sweep.picture, []).append(_chart(sweep, mine))
     for picture, drawn in charts.items():
-        rows = [drawn[n : n + 3] for n in range(0, len(drawn), 3)]
+        columns = 2 if len(drawn) in (2, 4) else 3
+        rows = [drawn[n : n + columns] for n in range(0, len(drawn), columns)]
         paths.append(draw_curves(folder / f"streaming-{picture}.png", rows, "users served"))
     return paths
 
