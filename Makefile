@@ -77,6 +77,9 @@ reproduce: setup ## redraw the paper's evaluation for the documentation, 1,000 r
 	@cp reproduction/*.csv docs/results/loading/
 	@cp reproduction/*.png docs/pictures/loading/
 	@$(RUN) tools/reproduction.py
+	@$(RUN) -m trunkline reproduce streaming --dir reproduction > docs/results/reproduce-streaming.txt
+	@mkdir -p docs/pictures/streaming
+	@cp reproduction/streaming-*.png docs/pictures/streaming/
 
 reproduce-pulling: setup ## sweep the pulling planners on EUA for the documentation, 30 realisations
 	@$(RUN) -m trunkline reproduce pulling --dir reproduction/pulling $(REPRODUCE_ARGS)

@@ -23,7 +23,7 @@ from benchmarks.measure import MISSED
 from trunkline.runtime.machine import processor
 
 NAMES = (
-    *("planner", "loading", "extensions", "online", "reproduce", "store", "pull"),
+    *("planner", "loading", "extensions", "online", "streaming", "reproduce", "store", "pull"),
     *("serve_store", "switching", "overhead", "simulated", "pulling", "serving"),
 )
 LONG = ("serving",)

@@ -30,8 +30,9 @@ ROOMS = {
     "pulling": {
         "errors", "documents", "library", "links", "radio", "methods", "timing", "highs",
     },
-    "planners": {"errors", "documents", "methods", "loading", "pulling"},
-    "pictures": {"errors", "units", "files", "library", "links", "loading", "pulling"},
+    "streaming": {"errors", "documents", "methods"},
+    "planners": {"errors", "documents", "methods", "loading", "pulling", "streaming"},
+    "pictures": {"errors", "units", "files", "library", "links", "loading", "pulling", "streaming"},
     "store": {"errors", "documents", "library", "units"},
     "runtime": {
         "errors", "documents", "files", "library", "links", "radio", "units", "loading",
@@ -39,7 +40,8 @@ ROOMS = {
     },
     "experiments": {
         "errors", "documents", "files", "library", "links", "radio", "units", "loading",
-        "pulling", "planners", "pictures", "store", "runtime", "methods", "timing", "highs",
+        "pulling", "streaming", "planners", "pictures", "store", "runtime", "methods", "timing",
+        "highs",
     },
     "sites": {"errors", "documents", "units", "pulling", "store"},
     "server": {

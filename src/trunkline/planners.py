@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from trunkline import loading, pulling
+from trunkline import loading, pulling, streaming
 from trunkline.documents import Raw, read, require_format
 from trunkline.errors import PlanningError
 from trunkline.loading import LoadingPlan, LoadingProblem
@@ -21,11 +21,14 @@ from trunkline.pulling import PullingPlan, PullingProblem
 from trunkline.pulling import document as pulling_document
 from trunkline.pulling.plan import FORMAT as PULLING_PLAN
 from trunkline.pulling.scenario_document import SCENARIO_FORMAT, problem_from_scenario
+from trunkline.streaming import StreamingPlan, StreamingProblem
+from trunkline.streaming import document as streaming_document
+from trunkline.streaming.plan import FORMAT as STREAMING_PLAN
 
-Problem = LoadingProblem | PullingProblem
-Plan = LoadingPlan | PullingPlan
-P = TypeVar("P", LoadingProblem, PullingProblem)
-Q = TypeVar("Q", LoadingPlan, PullingPlan)
+Problem = LoadingProblem | PullingProblem | StreamingProblem
+Plan = LoadingPlan | PullingPlan | StreamingPlan
+P = TypeVar("P", LoadingProblem, PullingProblem, StreamingProblem)
+Q = TypeVar("Q", LoadingPlan, PullingPlan, StreamingPlan)
 Source = str | Path | Mapping[str, Any]
 """A document: the path of its file, or its content."""
 
@@ -80,6 +83,17 @@ PLANNERS = (
         plan_of=pulling_document.plan_from_document,
         solve=pulling.solve,
         check=pulling.check,
+    ),
+    Planner(
+        kind="streaming",
+        problem=StreamingProblem,
+        plan=StreamingPlan,
+        problems={streaming_document.PROBLEM_FORMAT: streaming_document.problem_from_document},
+        to_document=streaming_document.problem_to_document,
+        plan_format=STREAMING_PLAN,
+        plan_of=streaming_document.plan_from_document,
+        solve=streaming.solve,
+        check=streaming.check,
     ),
 )
 """Every planner; another is added here and to the types above."""
@@ -138,10 +152,12 @@ def load_plan(source: Source, wanted: type[Any] | None = None) -> Any:
 def plan(problem: LoadingProblem, method: str | None = None, **options: Any) -> LoadingPlan: ...
 @overload
 def plan(problem: PullingProblem, method: str | None = None, **options: Any) -> PullingPlan: ...
+@overload
+def plan(problem: StreamingProblem, method: str | None = None, **options: Any) -> StreamingPlan: ...
 def plan(problem: Problem, method: str | None = None, **options: Any) -> Plan:
     """A plan for a problem, by the named method (None: the planner's default); options are the
-    method's own, and for loading `margin`, the share of the deadlines that the plan leaves for
-    surprises.
+    method's own, and for loading and streaming `margin`, the share of the deadlines that the plan
+    leaves for surprises.
 
     Raises:
         UnknownMethodError: no such method or option.

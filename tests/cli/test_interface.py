@@ -80,7 +80,7 @@ NUMBERS = {
         "--bandwidth-hz", "--radius-m", "--power-w-per-hz", "--noise-dbm-per-hz",
         "--path-loss-exponent", "--memory",
     ],
-    "plan": ["--slot-s", "--margin", "--channels", "--time-limit-s", "--seed"],
+    "plan": ["--slot-s", "--margin", "--channels", "--transfers", "--time-limit-s", "--seed"],
     "profile": [
         "--threads", "--batches", "--max-batch", "--memory", "--rounds", "--limit-s",
     ],

@@ -22,7 +22,8 @@ def plan(
             help="Loading: optimal (default), search, milp, insertion (any optional field), "
             "greedy, paper, equal (sub-channels), independent (whole models), exhaustive. "
             "Pulling: optimal (default where small), rounding, greedy, no-sharing, nearest, "
-            "accuracy-first, fallback, exhaustive.",
+            "accuracy-first, fallback, exhaustive. Streaming: optimal (default; for static "
+            "shares), download-first, transfers, uniform-speed, equal, fcfs, exhaustive.",
         ),
     ] = None,
     upload: Annotated[
@@ -47,7 +48,14 @@ def plan(
     ] = None,
     channels: Annotated[
         int | None,
-        typer.Option(min=1, help="For equal: how many sub-channels there are (default: 10)."),
+        typer.Option(
+            min=1,
+            help="For equal: how many sub-channels there are (default: 10; streaming: the best).",
+        ),
+    ] = None,
+    transfers: Annotated[
+        int | None,
+        typer.Option(min=1, help="For transfers: in how many the layers arrive (default: 2)."),
     ] = None,
     planner: Annotated[
         Literal["optimal", "greedy", "paper"] | None,
@@ -71,7 +79,8 @@ def plan(
         typer.Option(
             parser=number(0, below=1),
             metavar="SHARE",
-            help="Loading: leave this share of the deadline for surprises (default: 0).",
+            help="Loading and streaming: leave this share of the deadline for surprises "
+            "(default: 0).",
         ),
     ] = None,
     coefficients: Annotated[
@@ -95,6 +104,7 @@ def plan(
 
     Loading: which tasks to serve, in which batches and order, with which bandwidth shares.
     Pulling: which model at which site serves each request, and what each site pulls.
+    Streaming: which users to serve, with which models, bandwidth shares and device speeds.
     """
     import trunkline
     from trunkline.errors import InputError
@@ -115,6 +125,7 @@ def plan(
         slot_s=slot_s,
         variant=variant,
         channels=channels,
+        transfers=transfers,
         planner=planner,
         time_limit_s=time_limit_s,
         seed=seed,

@@ -1,6 +1,7 @@
 """`trunkline reproduce`: a paper's figures, redrawn from the same planners that users call.
 
-What `reproduce pulling` does is in `reproduce_pulling.py`.
+What `reproduce pulling` does is in `reproduce_pulling.py`, `reproduce streaming` in
+`reproduce_streaming.py`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ FOLDERS = {"loading": Path("reproduction"), "pulling": Path("reproduction") / "p
 
 def reproduce(
     what: Annotated[
-        Literal["loading", "pulling"],
+        Literal["loading", "pulling", "streaming"],
         typer.Argument(
             help="loading: PartialLoading's Figs. 1, 2 and 6 to 9. pulling: Common Knowledge's "
-            "kind of evaluation, on EUA."
+            "kind of evaluation, on EUA. streaming: what overlap serves, after SLIDE."
         ),
     ] = "loading",
     directory: Annotated[
@@ -50,14 +51,15 @@ def reproduce(
         str | None,
         typer.Option(
             help="Only these of 1,2,6,7,8,9,rates,sensitivity,memory (default: all possible); of "
-            "pulling's sites,requests,models,storage,accuracy,shared."
+            "pulling's sites,requests,models,storage,accuracy,shared; of streaming's bandwidth,"
+            "deadline,users,batch,energy,device,holding,multicast,transfers."
         ),
     ] = None,
     runs: Annotated[
         int | None,
         typer.Option(
             min=2,
-            help=f"Realisations (default: {RUNS}; pulling: {PULLING_RUNS}).",
+            help=f"Realisations (default: {RUNS}; pulling: {PULLING_RUNS}; streaming: 200).",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +68,7 @@ def reproduce(
         typer.Option(
             "--quick",
             help=f"{QUICK_RUNS} realisations, short trainings; pulling: {PULLING_QUICK_RUNS}, "
-            "small, two points a sweep.",
+            "small, two points a sweep; streaming: 10.",
         ),
     ] = False,
     preset: Annotated[
@@ -105,7 +107,7 @@ def reproduce(
 ) -> None:
     """Draw a paper's figures, with our exact result beside them, and compare the numbers.
 
-    An interrupted run goes on where it was when it is called again.
+    An interrupted run goes on where it was when it is called again (streaming starts anew).
     """
     from trunkline.errors import InputError
 
@@ -122,6 +124,13 @@ def reproduce(
     own = {"--print-scenario": print_scenario, "--demand": demand, "--popularity": popularity}
     if given := [option for option, value in own.items() if value]:
         raise InputError(f"{given[0]} is for `trunkline reproduce pulling`")
+    if what == "streaming":
+        from trunkline.cli.reproduce_streaming import reproduce_streaming
+
+        if preset or print_preset:
+            raise InputError("--preset, --print-preset: streaming has no preset")
+        reproduce_streaming(directory, figures, runs, quick=quick, jobs=jobs, seed=seed)
+        return
     if print_preset:
         from trunkline.experiments.preset import SET_A_FILE
 

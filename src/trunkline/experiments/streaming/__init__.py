@@ -1,0 +1,1 @@
+"""The streaming experiments: scenario, sweeps, and what they come to."""
