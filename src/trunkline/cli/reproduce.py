@@ -27,7 +27,11 @@ RUNS = 1000
 QUICK_RUNS = 20
 PULLING_RUNS = 30
 PULLING_QUICK_RUNS = 3
-FOLDERS = {"loading": Path("reproduction"), "pulling": Path("reproduction") / "pulling"}
+FOLDERS = {
+    "loading": Path("reproduction"),
+    "pulling": Path("reproduction") / "pulling",
+    "streaming": Path("reproduction") / "streaming",
+}
 
 
 def reproduce(
@@ -42,8 +46,8 @@ def reproduce(
         Path | None,
         typer.Option(
             "--dir",
-            help="Where figures, tables and finished parts go (default: reproduction; pulling: "
-            "reproduction/pulling).",
+            help="Where figures, tables and finished parts go (default: reproduction; below it, "
+            "pulling or streaming).",
             show_default=False,
         ),
     ] = None,
@@ -129,7 +133,7 @@ def reproduce(
 
         if preset or print_preset:
             raise InputError("--preset, --print-preset: streaming has no preset")
-        reproduce_streaming(directory, figures, runs, quick=quick, jobs=jobs, seed=seed)
+        reproduce_streaming(folder, figures, runs, quick=quick, jobs=jobs, seed=seed)
         return
     if print_preset:
         from trunkline.experiments.preset import SET_A_FILE
