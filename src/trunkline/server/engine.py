@@ -30,7 +30,7 @@ from trunkline.errors import (
 from trunkline.loading.online import Waiting, policy
 from trunkline.loading.problem import in_time
 from trunkline.runtime.mixing import MixingRuntime
-from trunkline.server.batching import Shape, samples_of, shape_of
+from trunkline.server.batching import Shape, extent
 from trunkline.server.catalogue import Served, look_up
 from trunkline.server.computing import MOST_STUCK, Computing
 from trunkline.server.estimates import Estimates
@@ -84,7 +84,7 @@ class LocalEngine:
         signature = self._state.served(model).signature
         if signature is not None:
             signature.check(inputs)
-        samples, shape = samples_of(inputs), shape_of(inputs)
+        samples, shape = extent(inputs)
         most = self._largest(model)
         if not 0 < samples <= most:
             raise InputError(f"model {model!r}: {samples} samples, from 1 to {most} are allowed")
