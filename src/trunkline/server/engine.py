@@ -77,7 +77,11 @@ class LocalEngine:
     # ---- requests ----
 
     def submit(
-        self, model: str, inputs: Mapping[str, torch.Tensor], deadline_s: float
+        self,
+        model: str,
+        inputs: Mapping[str, torch.Tensor],
+        deadline_s: float,
+        more: bool = False,
     ) -> Future[Answer]:
         """Put a request into the queue; see `Engine.submit`."""
         now = time.monotonic()
@@ -91,9 +95,11 @@ class LocalEngine:
         self._state.observer.received(model)
         try:
             with self._state.lock:
-                return self._admit(
-                    self._state.served(model), inputs, shape, samples, deadline_s, now
-                )
+                served = self._state.served(model)
+                future = self._admit(served, inputs, shape, samples, deadline_s, now)
+                if not more:
+                    self.begin()
+                return future
         except RefusedError as error:
             self._state.observer.refused(model, error.reason)
             raise
@@ -139,10 +145,14 @@ class LocalEngine:
         self._state.requests[waiting.key] = request
         served.waiting += 1
         request.future.add_done_callback(lambda future: self._if_cancelled(future, request))
-        self._state.may_compute.notify_all()
-        if self._state.scheduler.wants_load:
-            self._state.may_load.notify_all()
         return request.future
+
+    def begin(self) -> None:
+        """Go on with what was put into the queue; see `Engine.begin`."""
+        with self._state.lock:
+            self._state.may_compute.notify_all()
+            if self._state.scheduler.wants_load:
+                self._state.may_load.notify_all()
 
     def _largest(self, model: str) -> int:
         """The most samples that a batch of a model may have."""

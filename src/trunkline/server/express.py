@@ -54,6 +54,7 @@ class Express:
         self._gate = gate
         self._limits = limits
         self._inference = inference
+        self._begins = False
 
     def begin(self, scope: Scope, body: bytearray, send: Send) -> Hangup | None:
         """Begin to answer a request whose body is there.
@@ -87,12 +88,20 @@ class Express:
                 return None
             header = header_lines.text(found, _TIMEOUT)
             deadline_s = arrival_s + timeout_s(request.parameters, header, self._limits)
-            future = self._engine.submit(call.model, to_torch(request.inputs), deadline_s)
+            inputs = to_torch(request.inputs)
+            future = self._engine.submit(call.model, inputs, deadline_s, more=True)
         except Exception as error:
             held.release(held.bytes)
             send(_of_error(call.model, error))
             return _nothing
+        if not self._begins:  # once for all requests that the loop reads in this turn
+            self._begins = True
+            asyncio.get_running_loop().call_soon(self._go_on)
         return _Asked(self._inference, call.model, request, deadline_s, future, held, send).hang_up
+
+    def _go_on(self) -> None:
+        self._begins = False
+        self._engine.begin()
 
 
 class _Asked:
