@@ -39,7 +39,11 @@ class FakeEngine:
         self.drained.set()
 
     def submit(
-        self, model: str, inputs: Mapping[str, torch.Tensor], deadline_s: float
+        self,
+        model: str,
+        inputs: Mapping[str, torch.Tensor],
+        deadline_s: float,
+        more: bool = False,
     ) -> Future[Answer]:
         self.model(model)
         if not self.ready:
@@ -58,6 +62,9 @@ class FakeEngine:
             threading.Thread(target=self.answer, args=(future, model, inputs)).start()
         self.submitted.set()
         return future
+
+    def begin(self) -> None:
+        """Every request is begun at once."""
 
     def answer(
         self, future: Future[Answer], model: str, inputs: Mapping[str, torch.Tensor]

@@ -69,10 +69,17 @@ class StillEngine:
         self.live = True
 
     def submit(
-        self, model: str, inputs: Mapping[str, torch.Tensor], deadline_s: float
+        self,
+        model: str,
+        inputs: Mapping[str, torch.Tensor],
+        deadline_s: float,
+        more: bool = False,
     ) -> Future[Answer]:
         """Takes nothing."""
         raise UnknownModelError(f"no model {model!r}")
+
+    def begin(self) -> None:
+        """Nothing waits."""
 
     def models(self) -> list[ServedModel]:
         """The snapshot's."""

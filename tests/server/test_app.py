@@ -244,7 +244,7 @@ def test_a_client_that_hangs_up_is_not_computed_for() -> None:
     found = asyncio.run(ask())
     assert found.messages == []
     assert engine.pending[0].cancelled()
-    assert app._infer._intake.bytes == 0
+    assert app._infer.intake.bytes == 0
 
 
 def test_a_client_that_hangs_up_within_its_body() -> None:
@@ -319,7 +319,7 @@ def test_all_bodies_together_have_a_limit() -> None:
     first, second, third = asyncio.run(ask())
     assert [first.status, second.status, third.status] == [200, 503, 503]
     assert second.document["reason"] == third.document["reason"] == "queue_full"
-    assert app._infer._intake.bytes == 0
+    assert app._infer.intake.bytes == 0
 
 
 def test_a_body_that_does_not_come_in_time() -> None:

@@ -163,7 +163,11 @@ class Queue:
 
     def add(self, one: Waiting) -> None:
         """Put a request in."""
-        insort(self.by_model[one.model], one)
+        line = self.by_model[one.model]
+        if not line or line[-1].deadline_s < one.deadline_s:  # mostly, and `insort` compares often
+            line.append(one)
+        else:
+            insort(line, one)
 
     def remove(self, gone: Iterable[Waiting]) -> None:
         """Take requests out."""
@@ -286,8 +290,8 @@ Policy = Callable[[View], Choice | None]
 def urgency(view: View) -> Choice | None:
     """The batch with the most weight per second; see the module's docstring."""
     batches = _batches(view)
-    if not batches:
-        return None
+    if len(batches) < 2:
+        return Choice(*batches[0][:2]) if batches else None
     lengths = [finish_s - view.now_s for _, _, finish_s in batches]
     scale = SPAN * sum(lengths) / len(lengths)
 

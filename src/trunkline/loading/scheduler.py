@@ -148,6 +148,8 @@ class Scheduler:
     @property
     def wants_load(self) -> bool:
         """Whether a model that requests wait for lacks something."""
+        if not any(self.load_s):
+            return False
         lines = zip(self.queue.by_model, self.load_s, strict=True)
         return any(line and load_s > 0 for line, load_s in lines)
 

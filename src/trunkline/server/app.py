@@ -19,6 +19,7 @@ from trunkline.server import describing, openapi, paths, replies
 from trunkline.server import headers as header_lines
 from trunkline.server.bodies import ClientGone, Intake
 from trunkline.server.conversion import ProcessorOf
+from trunkline.server.express import Express
 from trunkline.server.inference import Inference
 from trunkline.server.paths import Call
 from trunkline.server.replies import Reply
@@ -48,6 +49,9 @@ class ServerApp:
         processors: the preprocessing of models that take texts or images.
         extra_routes: more paths (metrics, pages); ours come first. The gate guards them too.
         open_paths: those of them that need no token.
+
+    Attributes:
+        express: for infer calls that a connection has as a whole (`offering`).
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class ServerApp:
         self._open = frozenset(open_paths)
         self._processors = processors
         self._infer = Inference(engine, settings.limits, processors)
+        self.express = Express(engine, self._gate, settings.limits, self._infer)
         small = min(SMALL_BODY, settings.limits.body_bytes)
         self._intake = Intake(replace(settings.limits, body_bytes=small))
 
@@ -155,8 +160,8 @@ class ServerApp:
             raise HttpError(
                 403, f"{call.what}: off; `trunkline serve --allow-repository-writes` turns it on"
             )
-        async with self._intake.body(found, receive) as body:
-            asked = _object(body)
+        with self._intake.hold() as held:
+            asked = _object(await self._intake.body(found, receive, held))
         if call.what == "index":
             ready = asked.get("ready", False)
             if not isinstance(ready, bool):

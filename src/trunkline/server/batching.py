@@ -12,21 +12,18 @@ Tensors = Mapping[str, torch.Tensor]
 Shape = tuple[tuple[str, torch.dtype, tuple[int, ...]], ...]
 
 
-def samples_of(inputs: Tensors) -> int:
-    """How many samples a request brings: the first size that all inputs share; 1 if they share
-    none (it runs alone then, see `shape_of`)."""
-    sizes = {one.shape[0] if one.ndim else -1 for one in inputs.values()}
-    size = sizes.pop() if len(sizes) == 1 else -1
-    return size if size >= 0 else 1
-
-
-def shape_of(inputs: Tensors) -> Shape | None:
-    """What requests must have in common to run as one batch: names, types and all sizes but the
-    first; None for a request whose inputs share no first size, which runs alone."""
-    sizes = {one.shape[0] if one.ndim else -1 for one in inputs.values()}
-    if len(sizes) != 1 or -1 in sizes:
-        return None
-    return tuple(sorted((name, one.dtype, tuple(one.shape[1:])) for name, one in inputs.items()))
+def extent(inputs: Tensors) -> tuple[int, Shape | None]:
+    """How many samples a request brings, the first size that all inputs share, and what requests
+    must have in common to run as one batch: names, types and all sizes but the first. 1 and None
+    for a request whose inputs share no first size, which runs alone."""
+    described = [(name, one.dtype, tuple(one.shape)) for name, one in inputs.items()]
+    sizes = {shape[:1] for _, _, shape in described}
+    if len(sizes) != 1 or sizes == {()}:
+        return 1, None
+    ((samples,),) = sizes
+    if len(described) > 1:
+        described.sort(key=lambda one: one[0])
+    return samples, tuple([(name, dtype, shape[1:]) for name, dtype, shape in described])
 
 
 def joined(requests: Sequence[Tensors]) -> Tensors:
@@ -48,11 +45,12 @@ def parted(outputs: Tensors, samples: Sequence[int]) -> list[dict[str, torch.Ten
 def refuse_nan(model: str, inputs: Tensors, outputs: Tensors) -> None:
     """Refuse outputs with NaN, where all inputs were finite numbers (ModelFailedError)."""
     for name, one in outputs.items():
-        if _has_nan(one) and all(map(_is_finite, inputs.values())):
+        if has_nan(one) and all(map(_is_finite, inputs.values())):
             raise ModelFailedError(f"model {model!r} returned NaN in its output {name!r}")
 
 
-def _has_nan(tensor: torch.Tensor) -> bool:
+def has_nan(tensor: torch.Tensor) -> bool:
+    """Whether any number of a tensor is none."""
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return False
     return bool(torch.isnan(tensor).any())

@@ -74,7 +74,8 @@ class Computing:
                 self._state.overlap.end(Work.BATCH, time.monotonic(), run.usual_s)
                 self._state.scheduler.computed(time.monotonic())
                 self._state.quiet.notify_all()
-                self._state.may_load.notify_all()
+                if self._state.scheduler.wants_load:
+                    self._state.may_load.notify_all()
 
     def _next_run(self) -> Run | None:
         if (

@@ -94,7 +94,8 @@ def _from_torch(name: str, tensor: torch.Tensor | Array) -> Tensor:
         raise ModelFailedError(
             f"output {name!r} is of type {tensor.dtype}, for which the protocol has none"
         )
-    tensor = tensor.detach()
+    if tensor.requires_grad:
+        tensor = tensor.detach()
     if datatype == "BF16":
         tensor = tensor.contiguous().view(torch.uint16)
     return Tensor(name, datatype, tensor.numpy())

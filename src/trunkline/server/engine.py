@@ -30,7 +30,7 @@ from trunkline.errors import (
 from trunkline.loading.online import Waiting, policy
 from trunkline.loading.problem import in_time
 from trunkline.runtime.mixing import MixingRuntime
-from trunkline.server.batching import Shape, samples_of, shape_of
+from trunkline.server.batching import Shape, extent
 from trunkline.server.catalogue import Served, look_up
 from trunkline.server.computing import MOST_STUCK, Computing
 from trunkline.server.estimates import Estimates
@@ -77,23 +77,29 @@ class LocalEngine:
     # ---- requests ----
 
     def submit(
-        self, model: str, inputs: Mapping[str, torch.Tensor], deadline_s: float
+        self,
+        model: str,
+        inputs: Mapping[str, torch.Tensor],
+        deadline_s: float,
+        more: bool = False,
     ) -> Future[Answer]:
         """Put a request into the queue; see `Engine.submit`."""
         now = time.monotonic()
         signature = self._state.served(model).signature
         if signature is not None:
             signature.check(inputs)
-        samples, shape = samples_of(inputs), shape_of(inputs)
+        samples, shape = extent(inputs)
         most = self._largest(model)
         if not 0 < samples <= most:
             raise InputError(f"model {model!r}: {samples} samples, from 1 to {most} are allowed")
         self._state.observer.received(model)
         try:
             with self._state.lock:
-                return self._admit(
-                    self._state.served(model), inputs, shape, samples, deadline_s, now
-                )
+                served = self._state.served(model)
+                future = self._admit(served, inputs, shape, samples, deadline_s, now)
+                if not more:
+                    self.begin()
+                return future
         except RefusedError as error:
             self._state.observer.refused(model, error.reason)
             raise
@@ -139,10 +145,14 @@ class LocalEngine:
         self._state.requests[waiting.key] = request
         served.waiting += 1
         request.future.add_done_callback(lambda future: self._if_cancelled(future, request))
-        self._state.may_compute.notify_all()
-        if self._state.scheduler.wants_load:
-            self._state.may_load.notify_all()
         return request.future
+
+    def begin(self) -> None:
+        """Go on with what was put into the queue; see `Engine.begin`."""
+        with self._state.lock:
+            self._state.may_compute.notify_all()
+            if self._state.scheduler.wants_load:
+                self._state.may_load.notify_all()
 
     def _largest(self, model: str) -> int:
         """The most samples that a batch of a model may have."""

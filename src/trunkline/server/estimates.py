@@ -116,6 +116,8 @@ class Estimates:
         self._link = GUESSED_LINK if profile is None else profile.warm.link
         self._loads = _Correction()
         self._lines: dict[str, _Line] = {}
+        self._found: dict[str, tuple[StoredModel, _Line]] = {}
+        """By name: to look through all of a model's tensors at every batch would take long."""
 
     @property
     def profiled(self) -> bool:
@@ -237,10 +239,13 @@ class Estimates:
         return self._loads.add(seconds, self._link.seconds(size_bytes))
 
     def _line(self, stored: StoredModel) -> _Line:
-        key = _key(stored)
-        if key not in self._lines:
-            self._lines[key] = self._profiled(stored) or _Line(0.0, 0.0, False)
-        return self._lines[key]
+        found = self._found.get(stored.name)
+        if found is None or found[0] is not stored:
+            key = _key(stored)
+            if key not in self._lines:
+                self._lines[key] = self._profiled(stored) or _Line(0.0, 0.0, False)
+            found = self._found[stored.name] = stored, self._lines[key]
+        return found[1]
 
     def _profiled(self, stored: StoredModel) -> _Line | None:
         if self._profile is None:

@@ -9,7 +9,7 @@ import torch
 from trunkline.errors import InputError, ModelFailedError, TrunklineError
 from trunkline.runtime import Runtime
 from trunkline.runtime.inputs import reason
-from trunkline.server.batching import Tensors, joined, parted, refuse_nan
+from trunkline.server.batching import Tensors, has_nan, joined, parted, refuse_nan
 from trunkline.server.catalogue import Served
 from trunkline.server.signature import described, named_outputs
 
@@ -71,10 +71,10 @@ def _forward(
     if by_row:
         served.rows.add(sum(counts))
     served.outputs = described(outputs)
-    return [
-        checked(served.name, one, part)
-        for (one, _), part in zip(batch, parted(outputs, counts), strict=True)
-    ]
+    parts = parted(outputs, counts)
+    if not any(map(has_nan, outputs.values())):
+        return [*parts]
+    return [checked(served.name, one, part) for (one, _), part in zip(batch, parts, strict=True)]
 
 
 def checked(name: str, inputs: Tensors, outputs: Outputs) -> Outputs | TrunklineError:

@@ -18,7 +18,7 @@ from trunkline.server.paths import VERSION
 from trunkline.server.protocol import HEADER_LENGTH, InferRequest
 from trunkline.server.replies import Reply
 from trunkline.server.tensors import Tensor
-from trunkline.server.waiting import answer_of
+from trunkline.server.waiting import Waits
 from trunkline.server.work import Engine, Limits
 from trunkline.store import StoredModel
 
@@ -40,13 +40,17 @@ class Inference:
 
     Args:
         processors: the preprocessing of models that take texts or images.
+
+    Attributes:
+        intake: the memory for bodies.
     """
 
     def __init__(self, engine: Engine, limits: Limits, processors: ProcessorOf) -> None:
         self._engine = engine
         self._limits = limits
         self._processors = processors
-        self._intake = Intake(limits)
+        self.intake = Intake(limits)
+        self._waits: Waits | None = None
         # large JSON takes many times its size in memory: one at a time, either way
         self._reading, self._writing = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
@@ -63,18 +67,35 @@ class Inference:
             ClientGone: the client hung up.
         """
         stored = self._engine.stored(model)  # an unknown one is refused without its body
-        async with self._intake.body(headers, receive) as body:
+        with self.intake.hold() as held:
+            body = await self.intake.body(headers, receive, held)
             request = await self._parse(body, headers)
             timeout = timeout_s(
                 request.parameters, header_lines.text(headers, _TIMEOUT), self._limits
             )
-            processor = await self._processor(stored, request)
-            inputs = await self._encode(processor, request)
+            processor = None
+            if may_be_preprocessed(stored, request):
+                processor = await self._processor(stored, request)
+            if processor is None:
+                inputs: Mapping[str, torch.Tensor] = to_torch(request.inputs)
+            else:
+                given = {one.name: one.array for one in request.inputs}
+                inputs = await asyncio.to_thread(processor.encode, given)
             deadline_s = arrival_s + timeout
             future = self._engine.submit(model, inputs, deadline_s)
-            answer = await answer_of(future, deadline_s, receive)
-            outputs = await self._decode(processor, answer.outputs)
-            return await self._render(model, request, outputs)
+            answer = await self.waits().answer_of(future, deadline_s, receive)
+            if processor is None:
+                outputs = from_torch(answer.outputs)
+            else:
+                outputs = from_torch(await asyncio.to_thread(processor.decode, answer.outputs))
+            return await self.render(model, request, outputs)
+
+    def waits(self) -> Waits:
+        """The waits of the event loop that runs."""
+        loop = asyncio.get_running_loop()
+        if self._waits is None or self._waits.loop is not loop:
+            self._waits = Waits(loop)
+        return self._waits
 
     async def _parse(self, body: bytearray, headers: Mapping[bytes, bytes]) -> InferRequest:
         length, most = header_lines.text(headers, _LENGTH), self._limits.elements
@@ -85,39 +106,38 @@ class Inference:
 
     async def _processor(self, stored: StoredModel, request: InferRequest) -> Processor | None:
         """What stands between this request and its model, if anything does."""
-        kinds = {one.datatype for one in request.inputs}
-        if not stored.files or kinds.isdisjoint(_PREPROCESSED):
-            return None
         found = await asyncio.to_thread(self._processors, stored)
         names = frozenset(one.name for one in request.inputs)
         return found if found is not None and found.takes(names) else None
 
-    async def _encode(
-        self, processor: Processor | None, request: InferRequest
-    ) -> Mapping[str, torch.Tensor]:
-        if processor is None:
-            return to_torch(request.inputs)
-        given = {one.name: one.array for one in request.inputs}
-        return await asyncio.to_thread(processor.encode, given)
+    def rendered(
+        self, model: str, request: InferRequest, outputs: Sequence[Tensor]
+    ) -> Reply | None:
+        """The answer; None if so much JSON is better written in a thread (`render`)."""
+        if not _is_short(request, outputs):
+            return None
+        return Reply(200, *protocol.render(model, VERSION, request, outputs))
 
-    async def _decode(
-        self, processor: Processor | None, outputs: Mapping[str, torch.Tensor]
-    ) -> Sequence[Tensor]:
-        if processor is None:
-            return from_torch(outputs)
-        return from_torch(await asyncio.to_thread(processor.decode, outputs))
-
-    async def _render(self, model: str, request: InferRequest, outputs: Sequence[Tensor]) -> Reply:
-        written = sum(
-            one.array.size
-            for one in outputs
-            if (wanted := request.wants(one.name)) and not wanted.binary
-        )
-        if written <= BESIDE_ELEMENTS:
-            pieces, headers = protocol.render(model, VERSION, request, outputs)
-        else:
-            async with self._writing:
-                pieces, headers = await asyncio.to_thread(
-                    protocol.render, model, VERSION, request, outputs
-                )
+    async def render(self, model: str, request: InferRequest, outputs: Sequence[Tensor]) -> Reply:
+        """The answer."""
+        if (reply := self.rendered(model, request, outputs)) is not None:
+            return reply
+        async with self._writing:
+            pieces, headers = await asyncio.to_thread(
+                protocol.render, model, VERSION, request, outputs
+            )
         return Reply(200, pieces, headers)
+
+
+def may_be_preprocessed(stored: StoredModel, request: InferRequest) -> bool:
+    """Whether a model may have preprocessing for a request: texts and images."""
+    return bool(stored.files) and any(one.datatype in _PREPROCESSED for one in request.inputs)
+
+
+def _is_short(request: InferRequest, outputs: Sequence[Tensor]) -> bool:
+    """Whether few enough elements are written as JSON."""
+    if sum([one.array.size for one in outputs]) <= BESIDE_ELEMENTS:
+        return True
+    wanted = [(one, request.wants(one.name)) for one in outputs]
+    written = [one.array.size for one, how in wanted if how is not None and not how.binary]
+    return sum(written) <= BESIDE_ELEMENTS

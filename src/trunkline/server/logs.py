@@ -52,6 +52,8 @@ class LogObserver:
 
     def batch(self, record: BatchRecord) -> None:
         """For debugging, or a warning if it failed."""
+        if not record.error and not _LOGGER.isEnabledFor(logging.DEBUG):
+            return
         log(
             logging.WARNING if record.error else logging.DEBUG,
             "batch_failed" if record.error else "batch",

@@ -51,17 +51,19 @@ class Operations:
         self.tally = Tally(clock)
         self.timeline = Timeline(clock=clock)
         self.metrics = Metrics(self.tally)
-        self._all: tuple[Observer, ...] = (self.tally, self.timeline, self.metrics, LogObserver())
+        logs = LogObserver()
+        # Who makes something of it: these are told of every request.
+        self._of_answers: tuple[Observer, ...] = (self.tally, self.metrics, logs)
+        self._all: tuple[Observer, ...] = (self.tally, self.timeline, self.metrics, logs)
         self._sharing = Sharing.of([])
 
     def received(self, model: str) -> None:
-        """A request came in."""
-        for observer in self._all:
-            observer.received(model)
+        """A request came in: only counted."""
+        self.tally.received(model)
 
     def answered(self, model: str, wait_s: float, in_time: bool) -> None:
         """A request was answered."""
-        for observer in self._all:
+        for observer in self._of_answers:
             observer.answered(model, wait_s, in_time)
 
     def refused(self, model: str, reason: Reason) -> None:

@@ -9,6 +9,7 @@ it was sent, and the rest is the name, decoded once. The call `/v2/models/a/read
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -47,6 +48,7 @@ class Call:
     version: str | None = None
 
 
+@lru_cache(128)
 def read(raw_path: str) -> Call | None:
     """The call of a path as it was sent; None if there is no such call."""
     if (fixed := FIXED.get(raw_path)) is not None:

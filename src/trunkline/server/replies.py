@@ -36,13 +36,22 @@ class Reply:
     pieces: Sequence[bytes | memoryview]
     headers: Mapping[str, str]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its body."""
+        return sum(map(len, self.pieces))
+
+    def lines(self) -> list[tuple[bytes, bytes]]:
+        """Its headers, the length of its body among them."""
+        headers = [(key.lower().encode(), value.encode()) for key, value in self.headers.items()]
+        headers.append((b"content-length", str(self.size).encode()))
+        return headers
+
     async def send(self, send: Send) -> None:
         """Write it to the client."""
-        size = sum(len(piece) for piece in self.pieces)
-        headers = [(key.lower().encode(), value.encode()) for key, value in self.headers.items()]
-        headers.append((b"content-length", str(size).encode()))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        if size <= ONE_WRITE_BYTES:
+        start = {"type": "http.response.start", "status": self.status, "headers": self.lines()}
+        await send(start)
+        if self.size <= ONE_WRITE_BYTES:
             await send({"type": "http.response.body", "body": b"".join(self.pieces)})
             return
         for piece in self.pieces:

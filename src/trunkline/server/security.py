@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -79,6 +80,7 @@ class Gate:
             )
 
 
+@lru_cache(64)
 def _hostname(url: str) -> str | None:
     """The host of an address without its port, None if it has none that can be read."""
     try:

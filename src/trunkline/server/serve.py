@@ -12,6 +12,7 @@ from starlette.routing import Route
 from trunkline.server.app import ServerApp, no_processor
 from trunkline.server.conversion import ProcessorOf
 from trunkline.server.listening import Listener, check_tls, raise_file_limit
+from trunkline.server.offering import offering
 from trunkline.server.work import Engine, ServerSettings
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class HttpServer(Listener):
             drain=lambda: _drain(engine, settings.drain_s),
             last_answers_s=LAST_ANSWERS_S,
             listening=listening,
+            protocol=offering(app.express),
         )
 
 

@@ -52,7 +52,8 @@ class Signature:
         """Refuse inputs that cannot fit (InputError)."""
         if not inputs:
             raise InputError(f"model {self.model!r}: no inputs")
-        if not self._positional(inputs):
+        positional = self._positional(inputs)
+        if not positional:
             unknown = [name for name in inputs if name not in self.parameters and not self.open]
             if unknown:
                 raise InputError(
@@ -64,7 +65,7 @@ class Signature:
                 raise InputError(f"model {self.model!r}: the input {missing[0]!r} is missing")
         for info in self.inputs:
             given = inputs.get(info.name)
-            if given is None and self._positional(inputs):
+            if given is None and positional:
                 given = next(iter(inputs.values()))
             if given is not None:
                 self._check_declared(info, given)
@@ -73,14 +74,15 @@ class Signature:
         return len(inputs) == 1 and next(iter(inputs)) not in self.parameters
 
     def _check_declared(self, info: TensorInfo, given: torch.Tensor) -> None:
+        datatype, shape = DATATYPES.get(given.dtype), tuple(given.shape)
+        fits = len(shape) == len(info.shape) and not any(
+            wanted not in (-1, size) for wanted, size in zip(info.shape, shape, strict=True)
+        )
+        if fits and datatype == info.datatype and self.bound is None:
+            return
         where = f"model {self.model!r}, input {info.name!r}"
-        datatype = DATATYPES.get(given.dtype)
         if datatype != info.datatype:
             raise InputError(f"{where}: {info.datatype} is expected, got {datatype}")
-        shape = tuple(given.shape)
-        fits = len(shape) == len(info.shape) and all(
-            wanted in (-1, size) for wanted, size in zip(info.shape, shape, strict=True)
-        )
         if not fits:
             raise InputError(f"{where}: shape {list(info.shape)} is expected, got {list(shape)}")
         if self.bound is not None and given.numel():

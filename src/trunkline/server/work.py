@@ -177,9 +177,16 @@ class Engine(Protocol):
     """Models that answer requests by their deadlines; safe to call from any thread."""
 
     def submit(
-        self, model: str, inputs: Mapping[str, torch.Tensor], deadline_s: float
+        self,
+        model: str,
+        inputs: Mapping[str, torch.Tensor],
+        deadline_s: float,
+        more: bool = False,
     ) -> Future[Answer]:
         """Put a request into the queue. The future may be cancelled while the request waits.
+
+        Args:
+            more: others follow at once, and then `begin`.
 
         The future's exception is a RefusedError, a ModelFailedError or an InputError (the inputs do
         not fit the model).
@@ -190,6 +197,9 @@ class Engine(Protocol):
             RefusedError: at once, where no answer in time is possible, the queue is full, the
                 model is unavailable, or the server is stopping.
         """
+
+    def begin(self) -> None:
+        """Go on with requests that were put into the queue with `more`."""
 
     def models(self) -> list[ServedModel]:
         """All models of the store, ready or not, by name."""

@@ -1,0 +1,140 @@
+"""Infer calls that come as a whole, over real connections, and what goes to the app instead."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Mapping
+
+import torch
+
+from tests.server.engines import FakeEngine, double
+from tests.server.running import question, running
+from tests.server.test_serve import BODY, HEAD, connected, read_all
+from trunkline.server.app import ServerApp
+from trunkline.server.inference import BESIDE_ELEMENTS
+from trunkline.server.replies import Reply
+from trunkline.server.work import Limits, ServerSettings
+
+CLOSE = (HEAD % len(BODY)).replace(b"Host", b"Connection: close\r\nHost") + BODY
+INFER = "/v2/models/double/infer"
+
+
+def scope(path: str = INFER, method: str = "POST", **headers: str) -> dict[str, object]:
+    """What a connection knows of a request."""
+    lines = [(b"host", b"localhost")]
+    lines += [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"method": method, "path": path, "raw_path": path.encode(), "headers": lines}
+
+
+def replied(engine: FakeEngine, asked: Mapping[str, object], body: bytes = BODY) -> Reply | None:
+    """The reply to a request that is offered; None if it is for the app."""
+
+    async def ask() -> Reply | None:
+        app = ServerApp(engine, ServerSettings())
+        there: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if app.express.begin(dict(asked), bytearray(body), there.set_result) is None:
+            assert app._infer.intake.bytes == 0
+            return None
+        reply = await there
+        assert app._infer.intake.bytes == 0
+        return reply
+
+    return asyncio.run(ask())
+
+
+def test_what_is_offered_is_answered_or_left_to_the_app() -> None:
+    """An infer call, or what is wrong with it, is answered; other calls, packed bodies, and texts
+    for a model that may have preprocessing are for the app. No byte of a body stays counted."""
+    engine = FakeEngine({"double": double})
+    reply = replied(engine, scope())
+    assert reply is not None
+    assert reply.status == 200
+    wrong = replied(engine, scope(), b"{")
+    assert wrong is not None
+    assert wrong.status == 400
+    stranger = replied(engine, scope(host="evil.example"))
+    assert stranger is not None
+    assert stranger.status == 400  # two hosts
+    nobody = replied(engine, scope("/v2/models/gone/infer"))
+    assert nobody is not None
+    assert nobody.status == 404
+    text = {"name": "x", "datatype": "BYTES", "shape": [1], "data": ["a"]}
+    assert replied(engine, scope(), json.dumps({"inputs": [text]}).encode()) is None
+    assert replied(engine, scope(content_encoding="gzip")) is None
+    assert replied(engine, scope("/v2/models/double")) is None
+    assert replied(engine, scope("/v2/models/double/versions/2/infer")) is None
+
+
+def test_a_request_in_one_piece_and_in_two() -> None:
+    """The answer is the same, and both have the `Date` that uvicorn gives."""
+    with running(FakeEngine({"double": double})) as there:
+        whole, parts = connected(there.port), connected(there.port)
+        whole.sendall(CLOSE)
+        parts.sendall(CLOSE[:-3])
+        answer = read_all(whole)  # so what came of the other has been read, too
+        parts.sendall(CLOSE[-3:])
+        other = read_all(parts)
+    for one in (answer, other):
+        assert one.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\ndate: " in one
+        assert b"\r\nconnection: close\r\n" in one
+    assert answer.split(b"\r\n\r\n")[1] == other.split(b"\r\n\r\n")[1]
+
+
+def test_requests_in_a_pipeline() -> None:
+    """Many at once on one connection are answered in their order, refusals among them."""
+    good, bad = HEAD % len(BODY) + BODY, HEAD % 1 + b"{"
+    with running(FakeEngine({"double": double})) as there:
+        client = connected(there.port)
+        client.sendall((good + bad) * 200 + CLOSE)
+        answers = read_all(client).split(b"HTTP/1.1 ")[1:]
+    assert [one[:3] for one in answers] == [b"200", b"400"] * 200 + [b"200"]
+
+
+def test_the_deadline_passes() -> None:
+    """503 while the request waits, and its future is cancelled; 504 once its batch runs."""
+    engine = FakeEngine({"double": double}, hold=True)
+    with running(engine) as there:
+        status, _, document = there.call("POST", INFER, question(), {"Trunkline-Timeout-Ms": "30"})
+        assert (status, document["reason"]) == (503, "deadline")
+        assert engine.pending[0].cancelled()
+        engine.submitted.clear()
+        running_ = threading.Thread(
+            target=lambda: (
+                engine.submitted.wait(30),
+                engine.pending[1].set_running_or_notify_cancel(),
+            )
+        )
+        running_.start()
+        status, _, document = there.call("POST", INFER, question(), {"Trunkline-Timeout-Ms": "200"})
+        running_.join(30)
+        assert (status, document["reason"]) == (504, "late")
+
+
+def test_a_large_answer() -> None:
+    """More numbers than are written in the event loop come all the same."""
+    engine = FakeEngine({"double": lambda _: {"y": torch.ones(1, BESIDE_ELEMENTS + 1)}})
+    with running(engine) as there:
+        status, _, document = there.call("POST", INFER, question())
+    assert status == 200
+    assert document["outputs"][0]["data"] == [1.0] * (BESIDE_ELEMENTS + 1)
+
+
+def test_all_bodies_together_have_a_limit() -> None:
+    """A second request is refused while the first waits; a client that hangs up makes room."""
+    engine = FakeEngine({"double": double}, hold=True)
+    settings = ServerSettings(port=0, limits=Limits(bodies_bytes=len(BODY) + 10))
+    with running(engine, settings) as there:
+        client = connected(there.port)
+        client.sendall(HEAD % len(BODY) + BODY)
+        assert engine.submitted.wait(30)
+        gone = threading.Event()
+        engine.pending[0].add_done_callback(lambda _: gone.set())
+        status, _, document = there.call("POST", INFER, question())
+        assert (status, document["reason"]) == (503, "queue_full")
+        client.close()
+        assert gone.wait(30)
+        engine.hold = False
+        assert there.call("POST", INFER, question())[0] == 200
