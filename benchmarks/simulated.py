@@ -11,14 +11,14 @@ request waiting 3 to 10 times as long as loading its model whole and computing t
 by a client process against a server that was started for it. The simulation begins as the server
 does, after every model was asked once.
 
+Neither loads ahead: on processors that both copy and compute the server mostly does not, and a
+simulation knows nothing of how loads and forwards slow each other down.
+
 HTTP, JSON and the interpreter take time that no profile knows, and a machine is not always as fast
 as when it was profiled. So every trace is simulated three times: "simulated" is what `trunkline
 simulate` says; "+ overhead" lets every request take longer by what was measured first, the wait at
 the idle server beyond loading and computing; "+ prices" also scales loads and forwards to what
 those of the run took, so what is still off is not the profile's. Off is simulation minus run.
-
-The server counts loads with the batch that they were for, so blocks that were loaded ahead and
-dropped again unused are among the simulation's bytes only.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class Profiled(Own):
         return self.terms.folder / "profile.json"
 
     def command(self) -> Sequence[str]:
-        return [*super().command(), "--profile", str(self.profile)]
+        command = [*super().command(), "--profile", str(self.profile)]
+        return [*command, "--load-ahead", "never"]
 
     def counted(self) -> Counted:
         """What it counted so far."""
@@ -149,7 +150,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="length of a trace (6; quick: 4)")
     parser.add_argument("--repeats", type=int, help="traces of each kind (3; quick: 1)")
     parser.add_argument("--capacity", type=float, help="requests/s of load 1, not measured then")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1))
     parser.add_argument("--traces", type=Path, help="keep traces and profile in this folder")
     parser.add_argument(
         "--folder",

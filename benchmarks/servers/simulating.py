@@ -118,14 +118,16 @@ def of_run(outcome: Outcome, counted: Counted) -> Figures:
 
 def simulated(costs: Costs, trace: Sequence[Arrival]) -> Figures:
     """The figures of a simulation that begins as the server does: every model was asked once, one
-    after another. (That round is left out of them.)"""
+    after another. (That round is left out of them.) Nothing loads beside a forward."""
     first = a_round(costs)
     begin_s = first[-1].deadline_s
     later = [
         replace(one, arrival_s=one.arrival_s + begin_s, deadline_s=one.deadline_s + begin_s)
         for one in trace
     ]
-    before, both = (replay(costs, some, policy(POLICY)) for some in (first, (*first, *later)))
+    before, both = (
+        replay(costs, some, policy(POLICY), ahead=False) for some in (first, (*first, *later))
+    )
     return of_simulation(both, before)
 
 

@@ -102,6 +102,10 @@ def simulate(
     whole_models: Annotated[
         bool, typer.Option("--whole-models", help="Load models whole under every policy.")
     ] = False,
+    load_ahead: Annotated[
+        Literal["always", "never"],
+        typer.Option(help="Whether the next model's blocks load while a batch computes."),
+    ] = "always",
     bound: Annotated[
         bool,
         typer.Option(help="Also bound what any policy could answer that knew all requests."),
@@ -147,7 +151,13 @@ def simulate(
     last: Sequence[Arrival] = ()
     for asked_rate, last in zip(rates, traces, strict=True):
         outcomes += _simulated(
-            costs, last, chosen, asked_rate, partial=not whole_models, bound=bound
+            costs,
+            last,
+            chosen,
+            asked_rate,
+            partial=not whole_models,
+            ahead=load_ahead == "always",
+            bound=bound,
         )
     rows = [one.to_dict() for one in outcomes]
     if as_json:
@@ -312,6 +322,7 @@ def _simulated(
     rate: float | None,
     *,
     partial: bool,
+    ahead: bool,
     bound: bool,
 ) -> list[Outcome]:
     from trunkline.experiments.clairvoyant import clairvoyant_bound
@@ -323,6 +334,7 @@ def _simulated(
         chosen,
         requests_per_s=rate_of(trace) if rate is None else rate,
         partial=partial,
+        ahead=ahead,
         bound=clairvoyant_bound(costs, trace) if bound else None,
     )
 
