@@ -1,0 +1,137 @@
+"""A stream on its way through a connection: read ahead by one piece, and paced."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import Receive, Send
+
+from trunkline.errors import StoreError
+from trunkline.server.streams.pacing import Bucket
+from trunkline.server.streams.reading import StreamReader
+from trunkline.server.streams.transfers import Transfer, Transfers
+
+log = logging.getLogger(__name__)
+
+READ_BYTES: Final = 2**18
+"""Read at a time; a client takes two such pieces of memory, and what the connection holds."""
+POLL_S: Final = 0.05
+"""The rate may have changed after this."""
+BLOCKED_S: Final = 0.2
+"""A reader that lets a piece wait so long takes nothing."""
+
+
+class StreamEnded(Exception):
+    """The client is gone, or reads the transfer over another connection, or has ended it."""
+
+
+class Sender:
+    """Sends bytes of one transfer to one client."""
+
+    def __init__(
+        self,
+        transfers: Transfers,
+        transfer: Transfer,
+        turn: int,
+        gone: asyncio.Future[None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._transfers = transfers
+        self._transfer = transfer
+        self._turn = turn
+        self._gone = gone
+        self._clock = clock
+
+    async def send(self, reader: StreamReader, begin: int, end: int, send: Send) -> None:
+        """Send the bytes from `begin` to before `end`.
+
+        Raises:
+            StreamEnded: nobody reads them any more.
+            StoreError: a blob is gone or damaged.
+        """
+        ahead = self._read(reader, begin, end)
+        try:
+            while begin < end:
+                piece = memoryview(await ahead)
+                ahead = self._read(reader, begin + len(piece), end)
+                begin = await self._send_piece(piece, begin, end, send)
+        finally:
+            await asyncio.gather(ahead, return_exceptions=True)  # before its file is closed
+            reader.close()
+
+    def _read(
+        self, reader: StreamReader, begin: int, end: int
+    ) -> asyncio.Future[bytes | bytearray]:
+        count = min(READ_BYTES, end - begin)
+        if count <= 0:
+            empty: asyncio.Future[bytes | bytearray] = asyncio.get_running_loop().create_future()
+            empty.set_result(b"")
+            return empty
+        return asyncio.ensure_future(asyncio.to_thread(reader.read, begin, count))
+
+    async def _send_piece(self, piece: memoryview, begin: int, end: int, send: Send) -> int:
+        """Send what was read, at the transfer's pace; the position behind it."""
+        bucket, loop = self._transfer.bucket, asyncio.get_running_loop()
+        at = 0
+        while at < len(piece):
+            count = len(piece) - at
+            if bucket is not None:
+                count = min(count, bucket.piece_bytes)
+                await self._wait(bucket, count)
+            self._check()
+            blocked = loop.call_later(BLOCKED_S, self._transfers.block, self._transfer)
+            try:
+                part = piece[at : at + count]  # a view: nothing is copied
+                more = begin + at + count < end
+                await send({"type": "http.response.body", "body": part, "more_body": more})
+            finally:
+                blocked.cancel()
+            self._check()
+            at += count
+            self._transfers.sent(self._transfer, begin + at, count)
+        return begin + at
+
+    async def _wait(self, bucket: Bucket, count: int) -> None:
+        while (delay := bucket.wait_s(count, self._clock())) > 0:
+            await asyncio.wait([self._gone], timeout=min(delay, POLL_S))
+            self._check()
+
+    def _check(self) -> None:
+        if self._gone.done() or self._transfer.turn != self._turn:
+            raise StreamEnded
+
+
+async def send_stream(
+    transfers: Transfers,
+    transfer: Transfer,
+    reader: StreamReader,
+    span: tuple[int, int],
+    channel: tuple[Receive, Send],
+    clock: Callable[[], float],
+) -> None:
+    """Send a span (begin, end) of a transfer, whose response has begun, and let go of its share.
+
+    Where that fails it returns with the response not complete, so that the connection is closed and
+    the client sees less than was promised.
+    """
+    begin, end = span
+    receive, send = channel
+    gone = asyncio.ensure_future(_until_gone(receive))
+    try:
+        with transfers.reading(transfer, begin) as turn:
+            sender = Sender(transfers, transfer, turn, gone, clock)
+            await sender.send(reader, begin, end, send)
+    except StreamEnded:
+        pass
+    except StoreError as error:
+        log.error("stream of %r: %s", transfer.layout.model, error)
+    finally:
+        gone.cancel()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
