@@ -113,7 +113,7 @@ class Streams:
             return None
         reader = self._offer.reader(transfer.layout)
         await send_stream(
-            self.transfers, transfer, reader, (begin, end), (receive, send), self._clock
+            self.transfers, transfer, reader, (begin, end), (scope, receive, send), self._clock
         )
         return None
 

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from starlette.types import Receive, Send
+from starlette.types import Receive, Scope, Send
 
 from trunkline.errors import StoreError
+from trunkline.server.connections import CLOSE
 from trunkline.server.streams.pacing import Bucket
 from trunkline.server.streams.reading import StreamReader
 from trunkline.server.streams.transfers import Transfer, Transfers
@@ -109,25 +110,26 @@ async def send_stream(
     transfer: Transfer,
     reader: StreamReader,
     span: tuple[int, int],
-    channel: tuple[Receive, Send],
+    channel: tuple[Scope, Receive, Send],
     clock: Callable[[], float],
 ) -> None:
     """Send a span (begin, end) of a transfer, whose response has begun, and let go of its share.
 
-    Where that fails it returns with the response not complete, so that the connection is closed and
-    the client sees less than was promised.
+    Where that fails the connection is closed, and the client sees less than was promised.
     """
     begin, end = span
-    receive, send = channel
+    scope, receive, send = channel
     gone = asyncio.ensure_future(_until_gone(receive))
     try:
         with transfers.reading(transfer, begin) as turn:
             sender = Sender(transfers, transfer, turn, gone, clock)
             await sender.send(reader, begin, end, send)
-    except StreamEnded:
-        pass
-    except StoreError as error:
-        log.error("stream of %r: %s", transfer.layout.model, error)
+    except (StreamEnded, StoreError) as error:
+        if isinstance(error, StoreError):
+            log.error("stream of %r: %s", transfer.layout.model, error)
+        if close := scope.get("extensions", {}).get(CLOSE):
+            close["close"]()
+            await gone
     finally:
         gone.cancel()
 
