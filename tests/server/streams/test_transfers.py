@@ -95,7 +95,7 @@ def test_refused_and_free_again() -> None:
     clock = Clock()
     transfers = made(clock)
     first = transfers.open(layout_of(SIZES), WISH)
-    with pytest.raises(RefusedError, match="beside 1 others") as error:
+    with pytest.raises(RefusedError, match=r"beside 1 other$") as error:
         transfers.open(layout_of(SIZES), WISH)
     assert error.value.retry_after_s == pytest.approx(1.0)  # 5 MB at 5 MB/s
     assert transfers.counts.refused_deadline == 1

@@ -15,6 +15,7 @@ from trunkline.server.streams.layout import Layout
 from trunkline.server.streams.pacing import Bucket
 from trunkline.server.streams.progress import Progress
 from trunkline.server.streams.wish import Wish
+from trunkline.units import count as number_of
 
 MOST: Final = 256
 """Transfers that are open at once."""
@@ -190,8 +191,8 @@ class Transfers:
             return
         self.counts.refused_deadline += 1
         left = [one.progress.left_bytes for one in self._open.values() if one.reserved]
-        again = min((count for count in left if count), default=0) / link
-        beside = f" beside {len(demands)} others" if demands else ""
+        again = min(filter(None, left), default=0) / link
+        beside = f" beside {number_of(len(demands), 'other')}" if demands else ""
         raise RefusedError(
             Reason.DEADLINE, f"the link is too slow for this deadline{beside}", max(1.0, again)
         )
