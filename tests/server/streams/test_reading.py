@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,15 @@ def test_blobs_that_change(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(StoreError):
         offer.reader(layout).read(0, layout.bytes)
+
+
+def test_without_waiting(store: Store) -> None:
+    """What was just read is in memory and comes at once, the same bytes; where the system cannot
+    tell (as for some file systems), that is said, and nothing else."""
+    offer = Offer(store)
+    layout = offer.layout(offer.model("one"), frozenset())
+    reader = offer.reader(layout)
+    whole = reader.read(0, layout.bytes)
+    with suppress(BlockingIOError):
+        assert reader.read(0, layout.bytes, wait=False) == whole
+    reader.close()

@@ -28,11 +28,12 @@ class StreamReader:
         self._file: FileReader | None = None
         self._digest = ""
 
-    def read(self, position: int, count: int) -> bytes | bytearray:
+    def read(self, position: int, count: int, *, wait: bool = True) -> bytes | bytearray:
         """`count` bytes from `position` on, fewer at the end of the stream.
 
         Raises:
             StoreError: a blob is missing, or has another length than it had.
+            BlockingIOError: `wait` is false and a disk would have to be waited for.
         """
         end = min(position + count, self._size)
         if end <= len(self._header):
@@ -47,7 +48,8 @@ class StreamReader:
             part = self._parts[bisect_right(self._begins, at) - 1]
             until = min(part.end, end)
             offset = part.block.data_start + at - part.begin
-            self._open(part.block).read_into(offset, view[at - position : until - position])
+            file = self._open(part.block)
+            file.read_into(offset, view[at - position : until - position], wait=wait)
             at = until
         return found
 

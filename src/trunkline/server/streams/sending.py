@@ -1,4 +1,4 @@
-"""A stream on its way through a connection: read ahead by one piece, and paced."""
+"""A stream on its way through a connection: read in pieces, and paced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trunkline.server.streams.transfers import Transfer, Transfers
 log = logging.getLogger(__name__)
 
 READ_BYTES: Final = 2**18
-"""Read at a time; a client takes two such pieces of memory, and what the connection holds."""
+"""Read at a time; a client takes one such piece of memory, and what its connection holds."""
 POLL_S: Final = 0.05
 """The rate may have changed after this."""
 BLOCKED_S: Final = 0.2
@@ -53,28 +53,21 @@ class Sender:
             StreamEnded: nobody reads them any more.
             StoreError: a blob is gone or damaged.
         """
-        ahead = self._read(reader, begin, end)
         try:
             while begin < end:
-                piece = memoryview(await ahead)
-                ahead = self._read(reader, begin + len(piece), end)
-                begin = await self._send_piece(piece, begin, end, send)
+                count = min(READ_BYTES, end - begin)
+                try:
+                    piece = reader.read(begin, count, wait=False)  # a thread takes longer to wake
+                except BlockingIOError:
+                    piece = await asyncio.to_thread(reader.read, begin, count)
+                await self._send_piece(memoryview(piece), begin, end, send)
+                begin += count
+                await asyncio.sleep(0)  # others' turn, however fast this one reads
         finally:
-            await asyncio.gather(ahead, return_exceptions=True)  # before its file is closed
             reader.close()
 
-    def _read(
-        self, reader: StreamReader, begin: int, end: int
-    ) -> asyncio.Future[bytes | bytearray]:
-        count = min(READ_BYTES, end - begin)
-        if count <= 0:
-            empty: asyncio.Future[bytes | bytearray] = asyncio.get_running_loop().create_future()
-            empty.set_result(b"")
-            return empty
-        return asyncio.ensure_future(asyncio.to_thread(reader.read, begin, count))
-
-    async def _send_piece(self, piece: memoryview, begin: int, end: int, send: Send) -> int:
-        """Send what was read, at the transfer's pace; the position behind it."""
+    async def _send_piece(self, piece: memoryview, begin: int, end: int, send: Send) -> None:
+        """Send what was read, at the transfer's pace."""
         bucket, loop = self._transfer.bucket, asyncio.get_running_loop()
         at = 0
         while at < len(piece):
@@ -93,7 +86,6 @@ class Sender:
             self._check()
             at += count
             self._transfers.sent(self._transfer, begin + at, count)
-        return begin + at
 
     async def _wait(self, bucket: Bucket, count: int) -> None:
         while (delay := bucket.wait_s(count, self._clock())) > 0:
