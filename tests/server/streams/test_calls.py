@@ -197,6 +197,20 @@ def test_cut_and_resumed(large: Site) -> None:
         np.testing.assert_array_equal(found[name], value)
 
 
+def test_resume_after_a_restart(tmp_path: Path) -> None:
+    """A server that was started again knows no stream; opened anew, the same bytes come under the
+    same ETag, from where they broke off."""
+    store = stock(tmp_path / "store")
+    for site in site_of(store):
+        before = site.open()
+        whole = site.get(before).data
+    for site in site_of(store):
+        assert site.get(before).status == 404
+        opened = site.open()
+        rest = site.get(opened, **{"Range": "bytes=500-", "If-Range": before["etag"]})
+        assert (rest.status, rest.data) == (206, whole[500:])
+
+
 def test_slow_reader_holds_a_fixed_buffer(large: Site) -> None:
     """Of 24 MB for a client that reads nothing, the server takes no more from its files than the
     sockets' buffers and its own hold; another client over the same transfer takes its place."""
