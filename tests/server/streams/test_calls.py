@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,8 @@ class Site:
 
     def call(self, method: str, path: str, **more: Any) -> urllib3.BaseHTTPResponse:
         """One call, never retried."""
-        return self.http.request(method, self.server.url + path, retries=False, **more)
+        url = self.server.url + path
+        return self.http.request(method, url, retries=False, timeout=30, **more)
 
     def open(self, model: str = "one", **wish: Any) -> dict[str, Any]:
         """A stream, opened."""
@@ -69,7 +71,7 @@ class Site:
 def site_of(store: Store, **limits: Any) -> Iterator[Site]:
     """A server of a store, until it is closed."""
     streams = Streams(Offer(store), Limits(), StreamLimits(**limits))
-    with running(FakeEngine({}), streams=streams) as server, urllib3.PoolManager() as http:
+    with running(FakeEngine({}), streams=streams) as server, urllib3.PoolManager(maxsize=8) as http:
         yield Site(store, streams, server, http)
 
 
@@ -300,6 +302,18 @@ def test_refused_and_free(tmp_path: Path) -> None:
         counts = site.streams.transfers.counts
         assert (counts.opened, counts.refused_deadline, counts.refused_full) == (3, 1, 1)
         assert counts.bytes == paced["bytes"]
+
+
+def test_eight_at_once(tmp_path: Path) -> None:
+    """Eight clients over one link all get their bytes, though the pace of each falls while it waits
+    for its turn."""
+    store = make_store(tmp_path / "store", {"big": layered(1, 2, 3, size=300)})
+    for site in site_of(store, link_bytes_per_s=16e6):  # 8.6 MB: 0.54 s
+        opened = [site.open("big") for _ in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            found = [one.data for one in pool.map(site.get, opened)]
+        assert len(set(found)) == 1
+        assert load(found[0]).keys() == whole_file(store, "big").keys()
 
 
 def test_a_damaged_model(tmp_path: Path) -> None:

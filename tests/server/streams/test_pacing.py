@@ -68,3 +68,15 @@ def test_clock_that_stands_still() -> None:
     bucket = Bucket(1000.0, 10.0)
     bucket.spend(0, 10.1)
     assert bucket.wait_s(100, 9.0) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_piece_of_a_higher_rate() -> None:
+    """A piece that is larger than what the bucket now holds goes all the same, when it is full, and
+    is paid for: of 40 kB at 1 MB/s, 25 kB after 25 ms, and the next 1,000 bytes 16 ms later."""
+    bucket = Bucket(8e6, 0.0)
+    piece = bucket.piece_bytes
+    assert piece == 40_000
+    bucket.set_rate(1e6, 0.0)
+    assert bucket.wait_s(piece, 0.0) == pytest.approx(0.025)
+    bucket.spend(piece, 0.025)
+    assert bucket.wait_s(1000, 0.025) == pytest.approx(0.016)

@@ -44,10 +44,13 @@ class Bucket:
         self._tokens = min(self._tokens, self._depth)
 
     def wait_s(self, count: int, now_s: float) -> float:
-        """How long until `count` bytes (a piece, or less) may go; 0 for at once, infinite where
-        the rate is 0."""
+        """How long until `count` bytes may go; 0 for at once, infinite where the rate is 0.
+
+        More than the bucket holds (a piece of a higher rate that was) go when it is full, and are
+        paid for afterwards.
+        """
         self._fill(now_s)
-        lacking = count - self._tokens
+        lacking = min(float(count), self._depth) - self._tokens
         if lacking <= 0:
             return 0.0
         return lacking / self.rate if self.rate > 0 else math.inf

@@ -73,8 +73,7 @@ class Sender:
         while at < len(piece):
             count = len(piece) - at
             if bucket is not None:
-                count = min(count, bucket.piece_bytes)
-                await self._wait(bucket, count)
+                count = await self._wait(bucket, count)
             self._check()
             blocked = loop.call_later(BLOCKED_S, self._transfers.block, self._transfer)
             try:
@@ -87,8 +86,13 @@ class Sender:
             at += count
             self._transfers.sent(self._transfer, begin + at, count)
 
-    async def _wait(self, bucket: Bucket, count: int) -> None:
-        while (delay := bucket.wait_s(count, self._clock())) > 0:
+    async def _wait(self, bucket: Bucket, most: int) -> int:
+        """How many bytes may go, once they may; the rate may change meanwhile."""
+        while True:
+            count = min(most, bucket.piece_bytes)
+            delay = bucket.wait_s(count, self._clock())
+            if delay <= 0:
+                return count
             await asyncio.wait([self._gone], timeout=min(delay, POLL_S))
             self._check()
 
