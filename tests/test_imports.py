@@ -45,7 +45,8 @@ ROOMS = {
     },
     "sites": {"errors", "documents", "units", "pulling", "store"},
     "server": {
-        "errors", "documents", "files", "library", "links", "units", "loading", "store", "runtime",
+        "errors", "documents", "files", "library", "links", "units", "loading", "streaming",
+        "store", "runtime",
     },
 }  # fmt: skip
 """What each room may import of the package, beside itself; `cli` may import everything."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from trunkline.errors import InputError
-from trunkline.units import count, decimals, parse_bytes, seconds, shorten, size
+from trunkline.units import (
+    count,
+    decimals,
+    parse_bits_per_s,
+    parse_bytes,
+    seconds,
+    shorten,
+    size,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +98,21 @@ def test_columns_have_the_decimals_of_their_largest() -> None:
     assert [decimals(value) for value in (0.01234, 1.234, 12.34, 123.4, 1234.5, 0)] == [
         *(4, 2, 1, 0, 0, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "bits_per_s"),
+    [("100Mbit", 1e8), ("1.5 Gbit/s", 1.5e9), ("64kbit", 64e3), ("9600bit/s", 9600.0)],
+)
+def test_rates_are_read(text: str, bits_per_s: float) -> None:
+    """Bits a second, with prefixes that are powers of 1000."""
+    assert parse_bits_per_s(text) == bits_per_s
+
+
+@pytest.mark.parametrize(
+    "text", ["", "100", "0Mbit", "-1Mbit", "1e3Mbit", "10MB", "10Tbit", "nanbit", "9" * 20 + "Gbit"]
+)
+def test_other_rates_are_refused(text: str) -> None:
+    """Anything else is an InputError that shows the text."""
+    with pytest.raises(InputError, match="write a number over 0 and a unit"):
+        parse_bits_per_s(text)

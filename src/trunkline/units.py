@@ -27,6 +27,12 @@ _FACTORS: Final = {
 MAX_BYTES: Final = 10**18
 """No size is larger, here and in documents."""
 
+MAX_BITS_PER_S: Final = 1e15
+
+_BITS: Final = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+_RATE: Final = re.compile(
+    r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([kmg]?)bit(?:/s)?\s*", re.IGNORECASE | re.ASCII
+)
 _SIZE: Final = re.compile(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([A-Za-z]*)\s*")
 
 
@@ -50,6 +56,21 @@ def parse_bytes(text: str) -> int:
     if size_bytes > MAX_BYTES:
         raise InputError(f"size {shorten(text, 40)!r}: more than {size(MAX_BYTES)}")
     return size_bytes
+
+
+def parse_bits_per_s(text: str) -> float:
+    """The bits a second that a rate means: `100Mbit`, `1.5 Gbit/s`; powers of 1000, as for `tc`.
+
+    Raises:
+        InputError: any other text, 0, or more than a million Gbit.
+    """
+    found = _RATE.fullmatch(text)
+    rate = float(found.group(1)) * _BITS[found.group(2).lower()] if found else 0.0
+    if not 0 < rate <= MAX_BITS_PER_S:
+        raise InputError(
+            f"rate {shorten(text, 40)!r}: write a number over 0 and a unit, as in 100Mbit or 1Gbit"
+        )
+    return rate
 
 
 def size(value: float) -> str:

@@ -19,6 +19,8 @@ import pytest
 from tests.server.engines import FakeEngine, double
 from trunkline.cli import main
 from trunkline.cli.serve import serve as command
+from trunkline.server.streams.calls import Streams
+from trunkline.server.streams.transfers import StreamLimits
 from trunkline.server.work import Limits, ServerSettings
 from trunkline.store import Store
 
@@ -35,8 +37,15 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Given:
         found.update(options)
         return FakeEngine({"double": double})
 
-    def serve(engine: FakeEngine, settings: ServerSettings, place: socket.socket, **_: Any) -> None:
-        found["settings"] = settings
+    def serve(
+        engine: FakeEngine,
+        settings: ServerSettings,
+        place: socket.socket,
+        *,
+        streams: Streams,
+        **_: Any,
+    ) -> None:
+        found["settings"], found["streams"] = settings, streams.transfers.limits
         place.close()
 
     module = types.ModuleType("trunkline.server.opening")
@@ -71,6 +80,7 @@ def test_defaults_are_safe(run: Run, given: Given) -> None:
     assert run()[:2] == (0, "")
     assert given["settings"] == ServerSettings(port=0)
     assert given["limits"] == Limits()
+    assert given["streams"] == StreamLimits()
     assert (given["models"], given["memory_bytes"], given["device"]) == (None, None, "cpu")
 
 
@@ -87,6 +97,7 @@ def test_the_help_names_the_defaults(run: Run, monkeypatch: pytest.MonkeyPatch) 
         limits.queue,
         limits.batch,
         f"{limits.body_bytes // 2**20}MiB",
+        StreamLimits().most,
     ):
         assert f"(default: {number})" in text
 
@@ -97,7 +108,7 @@ def test_every_option_arrives(run: Run, given: Given) -> None:
         "--host=0.0.0.0 --models=a,b --memory=1MiB --device=meta --profile=p.json --policy=edf "
         "--timeout-ms=250 --longest-ms=500 --drain-s=3 --queue=7 --max-batch=5 --max-body=1KiB "
         "--stuck-s=2 --allow-host=a.example --allow-host=b.example "
-        "--allow-repository-writes --whole-models"
+        "--allow-repository-writes --whole-models --link=100Mbit --max-streams=9"
     )
     status, out, err = run(*words.split())
     assert (status, out) == (0, "")
@@ -107,6 +118,7 @@ def test_every_option_arrives(run: Run, given: Given) -> None:
     assert settings.repository_writes
     assert settings.drain_s == 3
     assert settings.limits is given["limits"]
+    assert given["streams"] == StreamLimits(12.5e6, 9)
     assert given["limits"] == Limits(
         default_timeout_s=0.25,
         longest_timeout_s=0.5,
@@ -122,7 +134,7 @@ def test_every_option_arrives(run: Run, given: Given) -> None:
 
 NUMBERS = (
     "--port", "--memory", "--threads", "--timeout-ms", "--longest-ms", "--drain-s", "--stuck-s",
-    "--queue", "--max-batch", "--max-body",
+    "--queue", "--max-batch", "--max-body", "--max-streams",
 )  # fmt: skip
 ODD = ["nan", "inf", "-inf", "-1", "1e308", "-1e308", str(10**30), "1e-320", "x", ""]
 
@@ -138,6 +150,14 @@ def test_odd_numbers_are_refused(run: Run, given: Given, option: str) -> None:
         assert (status, out) == (2, "")
         assert option in err
         assert given == {}
+
+
+@pytest.mark.parametrize("rate", ["100", "0Mbit", "-1Mbit", "nan", "10 parsecs"])
+def test_odd_links_are_refused(run: Run, given: Given, rate: str) -> None:
+    """Status 2, one line with option and value, nothing opened."""
+    status, out, err = run(f"--link={rate}")
+    assert (status, out, given) == (2, "", {})
+    assert f"--link: rate {rate!r}" in err
 
 
 def test_every_number_is_tried() -> None:

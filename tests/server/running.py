@@ -17,6 +17,7 @@ from trunkline.server.app import no_processor
 from trunkline.server.conversion import ProcessorOf
 from trunkline.server.listening import bind
 from trunkline.server.serve import HttpServer
+from trunkline.server.streams.calls import Streams
 from trunkline.server.work import ServerSettings
 
 
@@ -58,6 +59,7 @@ def running(
     settings: ServerSettings | None = None,
     processors: ProcessorOf = no_processor,
     extra_routes: Sequence[Route] = (),
+    streams: Streams | None = None,
 ) -> Iterator[Running]:
     """Serve until the context ends."""
     settings = settings or ServerSettings(port=0)
@@ -73,6 +75,7 @@ def running(
         settings,
         processors=processors,
         extra_routes=extra_routes,
+        streams=streams,
         listening=listening,
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [place]})

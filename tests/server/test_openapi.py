@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -19,14 +21,24 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.server.asgi import Client
+from tests.server.distribution.store_servers import layered, make_store
 from tests.server.engines import FakeEngine, double, echo
 from trunkline.server.app import ServerApp
 from trunkline.server.openapi import DOCUMENT
-from trunkline.server.work import ServerSettings
+from trunkline.server.streams.calls import Streams
+from trunkline.server.streams.offering import Offer
+from trunkline.server.streams.transfers import StreamLimits
+from trunkline.server.work import Limits, ServerSettings
 
 ENGINE = FakeEngine({"double": double, "echo": echo})
 ENGINE.unload = ENGINE.load  # type: ignore[method-assign]  # or models would refuse with 503
-APP = ServerApp(ENGINE, ServerSettings(repository_writes=True))
+STORE = tempfile.TemporaryDirectory()
+STREAMS = Streams(
+    Offer(make_store(Path(STORE.name) / "store", {"double": layered(1), "echo": layered(2)})),
+    Limits(),
+    StreamLimits(most=10**6),
+)
+APP = ServerApp(ENGINE, ServerSettings(repository_writes=True), streams=STREAMS)
 
 
 def aimed(document: dict[str, Any]) -> dict[str, Any]:
@@ -98,3 +110,25 @@ def test_answers_of_a_model_are_as_published(model: str) -> None:
     response = case.call(headers={"Host": "localhost"})
     assert response.status_code == 200
     case.validate_response(response, checks=CHECKS)
+
+
+def test_answers_of_streams_are_as_published() -> None:
+    """A stream that is opened, read in whole and in part, and ended."""
+    operation = schema["/v2/models/{model}/stream"]["POST"]
+    case = operation.Case(
+        path_parameters={"model": "double"}, body={"have": []}, media_type="application/json"
+    )
+    opened = case.call(headers={"Host": "localhost"})
+    assert opened.status_code == 201
+    case.validate_response(opened, checks=CHECKS)
+    name = opened.json()["id"]
+    for method, headers, status in (
+        ("GET", {}, 200),
+        ("GET", {"Range": "bytes=9-"}, 206),
+        ("GET", {"Range": "bytes=999999-"}, 416),
+        ("DELETE", {}, 204),
+    ):
+        case = schema["/v2/streams/{stream}"][method].Case(path_parameters={"stream": name})
+        response = case.call(headers={"Host": "localhost", **headers})
+        assert response.status_code == status
+        case.validate_response(response, checks=CHECKS)

@@ -112,6 +112,15 @@ def serve(
     max_body: Annotated[
         str | None, typer.Option(help="The largest body of a request (default: 64MiB).")
     ] = None,
+    link: Annotated[
+        str | None,
+        typer.Option(
+            help="The rate that streams share, as in 100Mbit (default: as fast as it goes)."
+        ),
+    ] = None,
+    max_streams: Annotated[
+        int | None, typer.Option(min=1, max=10**4, help="Streams open at once (default: 256).")
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="A name under which browsers may reach it; may be given again."),
@@ -131,7 +140,7 @@ def serve(
 ) -> None:
     """Answer inference requests over HTTP, each before its deadline."""
     wanted, budget = names(models), parse_memory(memory)
-    token = read_token(token_file)
+    token, link_bytes_per_s = read_token(token_file), _link(link)
     there = open_store(store)
     compute_on(_threads() if threads is None else threads)
     from trunkline.server.listening import bind, check_tls
@@ -139,6 +148,7 @@ def serve(
     from trunkline.server.operations import STATIC, Operations, routes
     from trunkline.server.processing import processor_of
     from trunkline.server.serve import serve as run
+    from trunkline.server.streams.calls import streams_of
     from trunkline.server.work import Limits, ServerSettings
 
     limits = Limits(load_ahead=load_ahead)
@@ -182,6 +192,8 @@ def serve(
             log(logging.INFO, "start", url=url, models=len(engine.models()))
 
         pages = routes(engine, operations)
+        streams = streams_of(there, limits, wanted, link_bytes_per_s, max_streams)
+        operations.metrics.include(streams.metrics)
         run(
             engine,
             settings,
@@ -189,6 +201,7 @@ def serve(
             processors=lambda stored: processor_of(there, stored),
             extra_routes=pages,
             open_paths=STATIC,
+            streams=streams,
             listening=listening,
         )
         log(logging.INFO, "stop")
@@ -254,6 +267,18 @@ def _limits(
         )
     # a body that may come must find room among all bodies
     return replace(found, bodies_bytes=max(found.bodies_bytes, 2 * found.body_bytes))
+
+
+def _link(text: str | None) -> float | None:
+    """Bytes a second."""
+    if text is None:
+        return None
+    from trunkline.units import parse_bits_per_s
+
+    try:
+        return parse_bits_per_s(text) / 8
+    except InputError as error:
+        raise InputError(f"--link: {error}") from None
 
 
 def _body_bytes(text: str | None) -> int | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ import msgspec
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from trunkline.errors import HttpError, InputError, Reason, TrunklineError
+from trunkline.errors import HttpError, InputError, Reason, RefusedError, TrunklineError
 from trunkline.server import describing, openapi, paths, replies
 from trunkline.server import headers as header_lines
 from trunkline.server.bodies import ClientGone, Intake
@@ -24,14 +25,19 @@ from trunkline.server.inference import Inference
 from trunkline.server.paths import Call
 from trunkline.server.replies import Reply
 from trunkline.server.security import OPEN, Gate
+from trunkline.server.streams.calls import Streams
 from trunkline.server.work import Engine, ServedModel, ServerSettings, State, TensorInfo
 from trunkline.store import StoredModel
 from trunkline.units import shorten
 
 log = logging.getLogger(__name__)
 
-METHODS: Final = {"index": "POST", "infer": "POST", "load": "POST", "unload": "POST"}
-"""The method of a call, GET where none is given."""
+READ: Final = ("GET", "HEAD")
+METHODS: Final = {
+    **dict.fromkeys(("index", "infer", "load", "unload", "stream"), ("POST",)),
+    "transfer": (*READ, "DELETE"),
+}
+"""The methods of a call, `READ` where none are given."""
 
 
 SMALL_BODY: Final = 2**20
@@ -49,6 +55,7 @@ class ServerApp:
         processors: the preprocessing of models that take texts or images.
         extra_routes: more paths (metrics, pages); ours come first. The gate guards them too.
         open_paths: those of them that need no token.
+        streams: answers the calls of streams; None if none are offered.
 
     Attributes:
         express: for infer calls that a connection has as a whole (`offering`).
@@ -62,6 +69,7 @@ class ServerApp:
         processors: ProcessorOf = no_processor,
         extra_routes: Sequence[Route] = (),
         open_paths: Collection[str] = (),
+        streams: Streams | None = None,
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -69,6 +77,7 @@ class ServerApp:
         self._extra = tuple(extra_routes)
         self._open = frozenset(open_paths)
         self._processors = processors
+        self._streams = streams
         self._infer = Inference(engine, settings.limits, processors)
         self.express = Express(engine, self._gate, settings.limits, self._infer)
         small = min(SMALL_BODY, settings.limits.body_bytes)
@@ -105,9 +114,9 @@ class ServerApp:
         self._gate.check(found, needs_token)
         if call is None:
             return await self._from_extra(scope, receive, send)
-        method = METHODS.get(call.what, "GET")
-        if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
-            allowed = "GET, HEAD" if method == "GET" else method
+        methods = METHODS.get(call.what, READ)
+        if scope["method"] not in methods:
+            allowed = ", ".join(methods)
             raise HttpError(405, f"{scope['method']}: {allowed} only", Allow=allowed)
         if call.version not in (None, paths.VERSION):
             raise HttpError(
@@ -116,7 +125,9 @@ class ServerApp:
             )
         if call.what == "infer":
             return await self._infer(call.model, found, receive, arrival_s)
-        if method == "POST":
+        if call.what in ("stream", "transfer"):
+            return await self._stream(call, scope, found, receive, send)
+        if methods == ("POST",):
             return await self._repository(call, found, receive)
         if call.what == "model":
             served = self._engine.model(call.model)
@@ -178,6 +189,26 @@ class ServerApp:
         await asyncio.to_thread(act, call.model)
         return replies.document({})
 
+    async def _stream(
+        self,
+        call: Call,
+        scope: Scope,
+        found: Mapping[bytes, bytes],
+        receive: Receive,
+        send: Send,
+    ) -> Reply | None:
+        """Streams: open one, read it, end it."""
+        streams = self._streams
+        if streams is None:
+            raise HttpError(404, "no streams are offered")
+        if call.what == "stream":
+            if not self._engine.ready:
+                raise RefusedError(Reason.DRAINING, "the server is stopping")
+            return await streams.open(call.model, found, receive)
+        if scope["method"] == "DELETE":
+            return streams.close(call.stream)
+        return await _begun(scope, send, partial(streams.read, call.stream, scope, found, receive))
+
     async def _from_extra(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
         """One of the other routes' answers, or none such."""
         for route in self._extra:
@@ -186,15 +217,9 @@ class ServerApp:
                 allowed = ", ".join(sorted(route.methods or ()))
                 raise HttpError(405, f"{scope['method']}: {allowed} only", Allow=allowed)
             if match is Match.FULL:
-                started = Started(send)
-                try:
-                    await route.handle({**scope, **more}, receive, started)
-                except Exception:  # a bug of the route; answered by whoever called us, if it can be
-                    if started.begun:  # too late to say so
-                        log.exception("%s %s", scope["method"], shorten(scope["path"]))
-                        return None
-                    raise
-                return None
+                return await _begun(
+                    scope, send, partial(_handle, route, {**scope, **more}, receive)
+                )
         raise HttpError(404, f"{scope['path'][:200]!r}: no such call; /v2/openapi.json has them")
 
 
@@ -209,6 +234,24 @@ class Started:
         """Send on."""
         self.begun = True
         await self._send(message)
+
+
+async def _handle(route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+    await route.handle(scope, receive, send)
+
+
+async def _begun(
+    scope: Scope, send: Send, answer: Callable[[Send], Awaitable[Reply | None]]
+) -> Reply | None:
+    """What answers by itself; an error of it is answered by whoever called us, if it can be."""
+    started = Started(send)
+    try:
+        return await answer(started)
+    except Exception:  # a bug
+        if not started.begun:
+            raise
+        log.exception("%s %s", scope["method"], shorten(scope["path"]))  # too late to say so
+        return None
 
 
 def _health(what: str, good: bool, reason: Reason, why: str) -> Reply:

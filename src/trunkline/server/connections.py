@@ -7,7 +7,7 @@ keeps what a client does not read. Here each has its limit; the body's is the ap
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar, cast
+from typing import ClassVar, Final, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import (
@@ -17,6 +17,10 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from trunkline.server.work import Limits
+
+CLOSE: Final = "trunkline.close"
+"""An ASGI extension: `scope["extensions"][CLOSE]["close"]()` ends the connection at once, for a
+response that cannot be completed. (Without it uvicorn ends it, too, and logs an error.)"""
 
 
 def guarded(
@@ -76,6 +80,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_body = True
         super().on_headers_complete()
+        self.scope["extensions"] = {CLOSE: {"close": self.transport.abort}}
 
     def on_message_complete(self) -> None:
         """A request is there as a whole."""

@@ -107,6 +107,10 @@ class Metrics:
         """Read what is resident, waits and is served from this engine at every scrape."""
         self._live.engine = engine
 
+    def include(self, collector: Collector) -> None:
+        """Show more metrics."""
+        self._registry.register(collector)
+
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format, version 0.0.4."""
         return generate_latest(self._registry)

@@ -1,7 +1,7 @@
 """The OpenAPI 3 document of exactly what is served, but for pages and metrics.
 
 It follows the protocol's own document (`open_inference_rest.yaml`), and adds what that leaves out:
-calls without a version, the repository extension, raw tensors, and the errors.
+calls without a version, the repository extension, raw tensors, streams, and the errors.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import trunkline
 from trunkline.errors import Reason
 from trunkline.server.deadlines import TIMEOUT_HEADER
 from trunkline.server.protocol import HEADER_LENGTH
+from trunkline.server.streams.wish import LONGEST_S, MOST_HAVE
 from trunkline.server.tensors import DTYPES
 
 Json = dict[str, Any]
@@ -119,7 +120,41 @@ def _model_paths(prefix: str, names: list[Json], suffix: str) -> Json:
         prefix: {"parameters": names, "get": metadata},
         f"{prefix}/ready": {"parameters": names, "get": ready},
         f"{prefix}/infer": {"parameters": names, "post": infer},
+        f"{prefix}/stream": {"parameters": names, "post": _open_stream(suffix)},
     }
+
+
+def _open_stream(suffix: str) -> Json:
+    """The call that opens a stream."""
+    errors = {**BODY, **MODEL, **REFUSED}
+    found = _call(f"stream{suffix}", "Open a stream of a model", _ref("opened"), **errors)
+    created = found["responses"].pop("200")
+    created["description"] = "The stream, to be read at `Location`"
+    created["headers"] = {"Location": {"schema": {"type": "string"}}}
+    found["responses"] = {"201": created, **found["responses"]}
+    return found | _body(_ref("wish"))
+
+
+def _stream_paths() -> Json:
+    """The calls of a stream that is open."""
+    name = _parameter("stream", "path", {"type": "string", "minLength": 1}, "The stream's id")
+    none = {"404": "No such stream (any more)"}
+    read = _call("read_stream", "Read a stream: a safetensors file", {}, **none)
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    etag = {"ETag": {"schema": {"type": "string"}}}
+    for status, what in (("200", "The stream"), ("206", "The range of it that was asked for")):
+        read["responses"][status] = {"description": what, "content": content, "headers": etag}
+    behind = _call("", "", {}, **{"416": "The range begins behind the end"})
+    read["responses"]["416"] = behind["responses"]["416"]
+    text = {"type": "string"}
+    read["parameters"] = [
+        _parameter("Range", "header", text, "`bytes=N-` to go on from byte N"),
+        _parameter("If-Range", "header", text, "The ETag of the bytes that are there"),
+    ]
+    end = _call("end_stream", "End a stream, so that its share is free", {}, **none)
+    del end["responses"]["200"]
+    end["responses"]["204"] = {"description": "Ended"}
+    return {"/v2/streams/{stream}": {"parameters": [name], "get": read, "delete": end}}
 
 
 def _server_paths() -> Json:
@@ -211,6 +246,44 @@ def _schemas() -> Json:
             id=text,
             outputs=_list(_ref("output")),
         ),
+        **_stream_schemas(),
+    }
+
+
+def _stream_schemas() -> Json:
+    text, size = {"type": "string"}, {"type": "integer", "minimum": 0}
+    digest: Json = {"type": "string", "pattern": "^sha256:[a-f0-9]{64}$"}
+    seconds: Json = {"type": "number", "minimum": 0, "maximum": LONGEST_S}
+    rate: Json = {"type": "number", "minimum": 0, "nullable": True}
+    return {
+        "wish": _object(
+            [],
+            have={**_list(digest), "maxItems": MOST_HAVE},
+            deadline_s={**seconds, "exclusiveMinimum": True, "nullable": True},
+            compute_s={"oneOf": [seconds, _list(seconds)]},
+            first_byte_s=seconds,
+        ),
+        "opened": _object(
+            ["id", "model", "manifest", "bytes", "etag", "rate_bytes_per_s", "admitted", "blocks"],
+            id=text,
+            model=text,
+            manifest=digest,
+            bytes=size,
+            etag=text,
+            rate_bytes_per_s=rate,
+            admitted={"type": "boolean"},
+            blocks=_list(
+                _object(
+                    ["digest", "size", "held"],
+                    digest=digest,
+                    size=size,
+                    held={"type": "boolean"},
+                    begin=size,
+                    end=size,
+                )
+            ),
+            documents={"type": "object", "additionalProperties": text},
+        ),
     }
 
 
@@ -229,6 +302,7 @@ def document() -> Json:
             **_server_paths(),
             **_model_paths("/v2/models/{model}", [name], ""),
             **_model_paths("/v2/models/{model}/versions/{version}", [name, version], "_version"),
+            **_stream_paths(),
         },
         "components": {
             "schemas": _schemas(),

@@ -17,6 +17,7 @@ VERSION: Final = "1"
 """The one version that every model has."""
 
 _MODELS: Final = "/v2/models/"
+STREAMS: Final = "/v2/streams/"
 _REPOSITORY: Final = "/v2/repository/models/"
 
 FIXED: Final = {
@@ -31,21 +32,25 @@ FIXED: Final = {
 }
 """Calls of the whole server, by path."""
 
+_SUFFIXES: Final = (("/infer", "infer"), ("/ready", "model_ready"), ("/stream", "stream"))
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is asked.
 
     Attributes:
-        what: a value of `FIXED`, or of one model: `model`, `model_ready`, `infer`, `load`,
-            `unload`.
-        model: the model's name, empty in calls of the whole server.
+        what: a value of `FIXED`, or of one model: `model`, `model_ready`, `infer`, `stream`,
+            `load`, `unload`; or `transfer`, of a stream that is open.
+        model: the model's name, empty in other calls.
         version: as the path names it, None if it names none.
+        stream: the stream's id, empty in other calls.
     """
 
     what: str
     model: str = ""
     version: str | None = None
+    stream: str = ""
 
 
 @lru_cache(128)
@@ -58,13 +63,15 @@ def read(raw_path: str) -> Call | None:
     if raw_path.startswith(_REPOSITORY):
         name, _, what = raw_path[len(_REPOSITORY) :].rpartition("/")
         return Call(what, unquote(name)) if name and what in ("load", "unload") else None
+    if raw_path.startswith(STREAMS):
+        return Call("transfer", stream=unquote(raw_path[len(STREAMS) :]))
     return None
 
 
 def _of_model(rest: str) -> Call | None:
-    """`NAME[/versions/VERSION][/infer|/ready]`."""
+    """`NAME[/versions/VERSION][/infer|/ready|/stream]`."""
     what = "model"
-    for suffix, found in (("/infer", "infer"), ("/ready", "model_ready")):
+    for suffix, found in _SUFFIXES:
         if rest.endswith(suffix):
             what, rest = found, rest[: -len(suffix)]
             break

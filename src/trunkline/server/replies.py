@@ -44,7 +44,8 @@ class Reply:
     def lines(self) -> list[tuple[bytes, bytes]]:
         """Its headers, the length of its body among them."""
         headers = [(key.lower().encode(), value.encode()) for key, value in self.headers.items()]
-        headers.append((b"content-length", str(self.size).encode()))
+        if self.status != 204:  # which has no body, and may not say so
+            headers.append((b"content-length", str(self.size).encode()))
         return headers
 
     async def send(self, send: Send) -> None:

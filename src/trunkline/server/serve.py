@@ -13,6 +13,7 @@ from trunkline.server.app import ServerApp, no_processor
 from trunkline.server.conversion import ProcessorOf
 from trunkline.server.listening import Listener, check_tls, raise_file_limit
 from trunkline.server.offering import offering
+from trunkline.server.streams.calls import Streams
 from trunkline.server.work import Engine, ServerSettings
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class HttpServer(Listener):
         processors: ProcessorOf = no_processor,
         extra_routes: Sequence[Route] = (),
         open_paths: Collection[str] = (),
+        streams: Streams | None = None,
         listening: Callable[[str], None] = lambda address: None,
     ) -> None:
         app = ServerApp(
@@ -45,6 +47,7 @@ class HttpServer(Listener):
             processors=processors,
             extra_routes=extra_routes,
             open_paths=open_paths,
+            streams=streams,
         )
         super().__init__(
             app,
@@ -64,6 +67,7 @@ def serve(
     processors: ProcessorOf = no_processor,
     extra_routes: Sequence[Route] = (),
     open_paths: Collection[str] = (),
+    streams: Streams | None = None,
     listening: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, in the main thread; the engine is closed at the end.
@@ -84,6 +88,7 @@ def serve(
             processors=processors,
             extra_routes=extra_routes,
             open_paths=open_paths,
+            streams=streams,
             listening=listening,
         )
         with place:

@@ -6,6 +6,7 @@ SIGBUS, where a short read is an error that can be told.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -56,13 +57,22 @@ class FileReader:
             self.close()
             raise
 
-    def read_into(self, position: int, view: memoryview) -> None:
-        """Read the bytes that begin at `position`; WeightsFormatError where the file ends."""
+    def read_into(self, position: int, view: memoryview, *, wait: bool = True) -> None:
+        """Read the bytes that begin at `position`; WeightsFormatError where the file ends.
+
+        Raises:
+            BlockingIOError: `wait` is false and they are not in memory, or the system cannot tell.
+        """
+        flags = 0 if wait else getattr(os, "RWF_NOWAIT", None)
+        if flags is None:
+            raise BlockingIOError
         done = 0
         while done < len(view):
             try:
-                count = os.preadv(self._fd, [view[done:]], position + done)
+                count = os.preadv(self._fd, [view[done:]], position + done, flags)
             except OSError as error:
+                if not wait and error.errno in (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL):
+                    raise BlockingIOError from None
                 raise StoreError(f"cannot read {self.path}: {reason(error)}") from None
             if count == 0:
                 raise WeightsFormatError(

@@ -28,7 +28,7 @@ class SendfileProtocol(GuardedProtocol):
         """A request begins."""
         super().on_headers_complete()
         if self.scheme == "http":
-            self.scope["extensions"] = {EXTENSION: {}}
+            self.scope.setdefault("extensions", {})[EXTENSION] = {}
             cycle = self.cycle
             plain: Send = cycle.send
 

@@ -1,0 +1,1 @@
+"""Models sent to devices that compute while they arrive: layout, pace, shares of a link, HTTP."""
