@@ -104,7 +104,7 @@ class Overlap:
     @property
     def predicted_wait_s(self) -> float:
         """How long the forward stands still by the recursion."""
-        return self.predicted_s - self.first_s - self.compute_s
+        return max(0.0, self.predicted_s - self.first_s - self.compute_s)
 
     @property
     def download_first_s(self) -> float:

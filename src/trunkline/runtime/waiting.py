@@ -153,6 +153,10 @@ class Waiting:
             self._steps[-1].ended_s = self.ended_s
         return result
 
+    def wait_for_all(self) -> None:
+        """Wait for every block, before a forward that is not to overlap (errors as `run`)."""
+        self._arrivals.wait(self._blocks)
+
     def fill(self) -> None:
         """Wait for the blocks that the forward did not use; then every slot has its tensor.
 
