@@ -36,8 +36,9 @@ ROOMS = {
     "store": {"errors", "documents", "library", "units"},
     "runtime": {
         "errors", "documents", "files", "library", "links", "radio", "units", "loading",
-        "pulling", "planners", "pictures", "store",
+        "pulling", "streaming", "planners", "pictures", "store",
     },
+    "device": {"errors", "documents", "units", "store", "runtime"},
     "experiments": {
         "errors", "documents", "files", "library", "links", "radio", "units", "loading",
         "pulling", "streaming", "planners", "pictures", "store", "runtime", "methods", "timing",

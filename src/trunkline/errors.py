@@ -98,6 +98,32 @@ class RegistryUnavailableError(RegistryError):
         self.retry_after_s = retry_after_s
 
 
+class StreamError(TrunklineError):
+    """A model that is being streamed does not come as promised, or the server refuses.
+
+    Attributes:
+        status: of the server's HTTP response, None if there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StreamUnavailableError(StreamError):
+    """A server of streams that may answer another time: a lost connection, status 429 or 5xx.
+
+    Attributes:
+        retry_after_s: when it asks to be asked again, None if it does not say.
+    """
+
+    def __init__(
+        self, message: str, status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, status)
+        self.retry_after_s = retry_after_s
+
+
 class ArchitectureError(TrunklineError, ValueError):
     """Weights and architecture do not fit, or an architecture cannot be built."""
 

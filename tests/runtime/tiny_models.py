@@ -335,3 +335,22 @@ class Judging(nn.Linear):
 def judging() -> nn.Module:
     """One such layer."""
     return Judging(4, 4)
+
+
+class InAnyOrder(nn.Module):
+    """Three layers, used in the order that the caller names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+
+    def forward(self, x: Tensor, order: list[int]) -> Tensor:
+        """(n, 4) -> (n, 4)."""
+        for layer in order:
+            x = self.layers[layer](x)
+        return x
+
+
+def in_any_order() -> nn.Module:
+    """See `InAnyOrder`."""
+    return InAnyOrder()

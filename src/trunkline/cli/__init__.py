@@ -37,6 +37,7 @@ from trunkline.cli import (
     show,
     simulate,
     simulate_pulling,
+    stream,
     trust,
     verify,
 )
@@ -47,6 +48,7 @@ KEPT = {
     "import": "blocks that were written stay, and the same import goes on from there",
     "pull": "what was fetched stays, and the same pull goes on from there",
     "push": "what was sent stays at the registry, and the same push goes on from there",
+    "stream": "blocks that came stay, and the same stream goes on from there",
     "gc": "what was removed was needed by no model",
     "profile": "nothing was saved",
     "run": "nothing was written",
@@ -106,6 +108,7 @@ app.command("run")(run.run)
 app.command("scenario")(scenario.scenario)
 app.command("serve")(serve.serve)
 app.command("serve-store")(serve_store.serve_store)
+app.command("stream")(stream.stream)
 app.command("simulate")(simulate.simulate)
 app.command("simulate pulling")(simulate_pulling.simulate_pulling)
 app.command("demo")(demo.demo)

@@ -8,17 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trunkline.runtime.runtime import Runtime, Switch
+    from trunkline.runtime.runtime import Runtime
     from trunkline.runtime.sources import state_dict_source
+    from trunkline.runtime.switch import Switch
 
 __all__ = ["Runtime", "Switch", "state_dict_source"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Runtime", "Switch"):
+    if name == "Runtime":
         from trunkline.runtime import runtime
 
-        return getattr(runtime, name)
+        return runtime.Runtime
+    if name == "Switch":
+        from trunkline.runtime import switch
+
+        return switch.Switch
     if name == "state_dict_source":
         from trunkline.runtime import sources
 

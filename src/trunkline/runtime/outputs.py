@@ -8,6 +8,23 @@ from typing import Any
 
 from torch import Tensor
 
+from trunkline.runtime.device import Memory
+
+
+def applied(module: Callable[..., Any], batch: Tensor | Mapping[str, Any], memory: Memory) -> Any:
+    """What a module makes of one tensor or of keyword arguments, which go to the memory's device
+    first; nothing in it lies in that memory."""
+    if isinstance(batch, Mapping):
+        given = {key: _there(value, memory) for key, value in batch.items()}
+        return copied(module(**given), memory.shares)
+    return copied(module(_there(batch, memory)), memory.shares)
+
+
+def _there(value: Any, memory: Memory) -> Any:
+    if isinstance(value, Tensor) and value.device != memory.device:
+        return value.to(memory.device, non_blocking=True)
+    return value
+
 
 def copied(value: Any, shares: Callable[[Tensor], bool]) -> Any:
     """`value` with every tensor that `shares` memory replaced by a copy of its own.

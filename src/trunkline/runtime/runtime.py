@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import RLock
 from types import TracebackType
 from typing import Any
@@ -16,34 +16,13 @@ from trunkline.errors import ArchitectureError, InputError
 from trunkline.runtime.checking import Checked
 from trunkline.runtime.device import open_memory
 from trunkline.runtime.known import Known, architecture_of
-from trunkline.runtime.outputs import copied
+from trunkline.runtime.outputs import applied
+from trunkline.runtime.overlapping import Overlapped, Overlapping
 from trunkline.runtime.resident import Residents, digest_of, next_uses, own, owner_of
 from trunkline.runtime.skeletons import Skeletons
+from trunkline.runtime.switch import Switch
 from trunkline.store import Store, StoredBlock, StoredModel
 from trunkline.store.trust import factory_names
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """What a switch did.
-
-    Attributes:
-        model: the model switched to.
-        bytes_moved, blocks_moved: what was loaded: exactly the blocks that were missing (all of
-            the model's where loading is not partial).
-        bytes_evicted: what left memory before that.
-        bytes_resident: payload in memory afterwards.
-        tensors_assigned: places of the module that were pointed at another tensor.
-        seconds: how long it took; on CUDA, until the last copy was on its way.
-    """
-
-    model: str
-    bytes_moved: int
-    blocks_moved: int
-    bytes_evicted: int
-    bytes_resident: int
-    tensors_assigned: int
-    seconds: float
 
 
 class Runtime:
@@ -308,6 +287,37 @@ class Runtime:
         with self._turn, self._forward(name) as (module, known):
             return self._call(module, [known], batch)
 
+    def infer_while_loading(
+        self,
+        name: str,
+        batch: torch.Tensor | Mapping[str, Any],
+        keep: Iterable[str] = (),
+        next_use: Sequence[str] | None = None,
+    ) -> Overlapped:
+        """`switch` to a model and `infer`, each layer waiting for its own blocks while the next are
+        read; other loads wait meanwhile. Args and errors as for both."""
+        started = time.perf_counter()
+        with self._turn, self._link, torch.inference_mode(False):
+            with self._lock:
+                known, evicted = self._make_room(name, keep, next_use)
+                self._current = None
+                overlapping = Overlapping(known, self._residents, self._memory)
+                self._computing.append(known)
+            try:
+                with torch.inference_mode():
+                    result = overlapping.run(lambda m: applied(m, batch, self._memory))
+            finally:
+                with self._lock:
+                    self._computing.remove(known)
+                    overlapping.end()
+            with self._lock:
+                changed = known.skeleton.assign(known.binding, self._residents)
+                self._current = name
+                switch = self._switched(known, overlapping.read, evicted, changed, started)
+            if overlapping.written:
+                self._refuse_writes(known)
+        return Overlapped(result, switch, overlapping.report)
+
     def synchronize(self) -> None:
         """Wait until the device has done everything that was started."""
         self._memory.synchronize()
@@ -377,11 +387,7 @@ class Runtime:
         blocks = {digest for one in known for digest in one.blocks}
         before = self._residents.version(blocks)
         with torch.inference_mode():
-            if isinstance(batch, Mapping):
-                result = module(**{key: self._here(value) for key, value in batch.items()})
-            else:
-                result = module(self._here(batch))
-            result = copied(result, self._memory.shares)
+            result = applied(module, batch, self._memory)
         if self._residents.version(blocks) != before:
             for one in known:
                 self._refuse_writes(one)
@@ -488,8 +494,3 @@ class Runtime:
             else:
                 digests.update(self._look_up(one).blocks)
         return digests
-
-    def _here(self, value: Any) -> Any:
-        if isinstance(value, torch.Tensor) and value.device != self.device:
-            return value.to(self.device, non_blocking=True)
-        return value

@@ -63,6 +63,10 @@ class Holding:
                 self.slots[position].release()
                 self._holds[position] = None
 
+    def clear(self) -> None:
+        """Take everything out of the slots."""
+        self.release(list(self._fed_by))
+
 
 class Skeleton(Holding):
     """The module of an architecture, and what its slots hold at the moment."""

@@ -123,12 +123,18 @@ class Catalog:
                 "mend it"
             ) from None
 
-    def read(self, name: str, entry: Layer) -> StoredModel:
+    def read(
+        self, name: str, entry: Layer, coming: Mapping[str, Header] | None = None
+    ) -> StoredModel:
         """The model that a manifest describes, whether the index names it or not (errors as in
-        `manifest`; StoreError: a document or a header of it is not what it should be)."""
+        `manifest`; StoreError: a document or a header of it is not what it should be).
+
+        Args:
+            coming: the headers of blocks that are not in the store yet, by digest.
+        """
         manifest = self.manifest(entry)
         details = self.details(manifest)
-        blocks = tuple(self._block(layer) for layer in manifest.blocks)
+        blocks = tuple(self._block(layer, coming or {}) for layer in manifest.blocks)
         _refuse_twins(blocks)
         return StoredModel(
             name,
@@ -146,7 +152,7 @@ class Catalog:
         """Read the headers of blocks ahead, so that `read` finds them; what is wrong it tells."""
         for block in blocks:
             with suppress(StoreError):
-                self._block(block)
+                self._block(block, {})
 
     def details(self, manifest: Manifest) -> Details:
         """Architecture, input, metadata, ties; all empty for another ModelPack tool's model."""
@@ -194,8 +200,8 @@ class Catalog:
                 ahead += [(part, path) for part in _descriptors(self.document(layer))]
         return found
 
-    def _block(self, layer: Layer) -> StoredBlock:
-        header = self._headers.get(layer.digest)
+    def _block(self, layer: Layer, coming: Mapping[str, Header]) -> StoredBlock:
+        header = self._headers.get(layer.digest) or coming.get(layer.digest)
         if header is None:
             with self._layout.open_blob(layer.digest, layer.size) as file:
                 header = self._headers[layer.digest] = read_header(file)

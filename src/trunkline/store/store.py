@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,7 +31,10 @@ from trunkline.store.verifying import verify
 from trunkline.units import shorten
 
 if TYPE_CHECKING:
+    from trunkline.store.receiving import Reception
     from trunkline.store.registry import Holders, Repository
+
+    Receiver = Callable[[str, str, Mapping[str, bytes], bool, str], Reception]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -184,6 +187,26 @@ class Store:
                 replace=replace,
                 progress=progress,
             )
+
+    @contextmanager
+    def receiving(self) -> Iterator[Receiver]:
+        """While this lasts, models may come block by block (`trunkline.device`) and no blob is
+        removed; gives what begins a model: see `Reception` for its arguments and errors."""
+        from trunkline.store.receiving import Reception
+
+        def begin(
+            name: str, digest: str, documents: Mapping[str, bytes], replace: bool, where: str
+        ) -> Reception:
+            check_model_name(name)
+            layout, catalog = self._layout, self._catalog
+            return Reception(layout, catalog, name, digest, documents, replace, where)
+
+        with self._layout.importing():
+            yield begin
+
+    def digests(self) -> Iterator[str]:
+        """The digests of all blobs there are (StoreError: they cannot be listed)."""
+        return self._layout.digests()
 
     def push(
         self,

@@ -1,0 +1,142 @@
+"""Loading a model from the store while its forward runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+from torch import nn
+
+from trunkline.runtime.arrivals import Arrivals
+from trunkline.runtime.device import Job, Memory
+from trunkline.runtime.known import Known
+from trunkline.runtime.overlap import Overlap
+from trunkline.runtime.resident import ResidentBlock, Residents
+from trunkline.runtime.switch import Switch
+from trunkline.runtime.waiting import Waiting
+from trunkline.store import StoredBlock
+
+
+@dataclass(frozen=True)
+class Overlapped:
+    """A forward that ran while its model was loaded.
+
+    Attributes:
+        output: what the forward returned.
+        switch: what was moved; its seconds hold the forward, too.
+        overlap: layer by layer. On an accelerator the times of layers are those of their launches.
+    """
+
+    output: Any
+    switch: Switch
+    overlap: Overlap
+
+
+class Overlapping:
+    """One forward of a model whose missing blocks are read meanwhile, in the order of use.
+
+    The caller holds the runtime's locks for making it and for `end`, has made room, and lets nobody
+    else load before the end.
+
+    Args:
+        known: the model.
+        residents: the blocks in memory; the missing ones count from now on.
+        memory: where they go.
+    """
+
+    def __init__(self, known: Known, residents: Residents, memory: Memory) -> None:
+        zero_s = time.perf_counter()
+        self._known = known
+        self._residents = residents
+        self._memory = memory
+        self._versions = 0
+        known.skeleton.clear()
+        self._jobs = residents.begin(known.blocks)
+        self._arrivals = Arrivals(lambda: time.perf_counter() - zero_s)
+        place = {digest: n for n, digest in enumerate(known.blocks)}
+        in_order = sorted(self._jobs, key=lambda job: place[job.block.digest])
+        self._reader = _Reader(memory, in_order, self._arrivals)
+        for digest in known.blocks:
+            if digest in residents:
+                self._arrivals.deliver(residents[digest], 0, 0.0)
+        self._waiting = Waiting(
+            known.skeleton.module,
+            known.skeleton.slots,
+            known.binding,
+            self._arrivals,
+            memory.device,
+            known.model.blocks,
+        )
+
+    def run(self, forward: Callable[[nn.Module], Any]) -> Any:
+        """What `forward` makes of the module, when all blocks are there, too."""
+        self._reader.start()
+        self._arrivals.expect(self._reader)
+        with self._waiting:
+            before = self._resident_version()
+            result = self._waiting.run(lambda: forward(self._known.skeleton.module))
+            self._waiting.fill()
+            self._memory.synchronize()
+        self._versions = self._resident_version() - before
+        return result
+
+    def end(self) -> None:
+        """Make the blocks resident; after an error, give their memory back."""
+        if self._reader.ident is not None:
+            self._reader.join()
+        for slot in self._known.skeleton.slots:  # whoever runs it next assigns what is resident
+            slot.release()
+        if self._reader.whole:
+            self._residents.finish(self._jobs)
+        else:
+            self._residents.cancel(self._jobs)
+
+    @property
+    def read(self) -> Sequence[StoredBlock]:
+        """The blocks that were missing."""
+        return [job.block for job in self._jobs]
+
+    @property
+    def written(self) -> bool:
+        """Whether something may have been written into the model's blocks."""
+        return self._versions != 0 or any(
+            job.buffer.tensor._version != version for job, version in self._reader.versions
+        )
+
+    @property
+    def report(self) -> Overlap:
+        """What was measured."""
+        waiting = self._waiting
+        unused = tuple(block.id for block in waiting.unused)
+        return Overlap(waiting.layers, waiting.begun_s, waiting.ended_s, unused)
+
+    def _resident_version(self) -> int:
+        missing = {job.block.digest for job in self._jobs}
+        return self._residents.version(self._known.blocks.keys() - missing)
+
+
+class _Reader(Thread):
+    """Reads blocks one after the other and delivers each."""
+
+    def __init__(self, memory: Memory, jobs: Sequence[Job], arrivals: Arrivals) -> None:
+        super().__init__(name="trunkline-read-ahead", daemon=True)
+        self.whole = False
+        self.versions: list[tuple[Job, int]] = []
+        self._memory = memory
+        self._jobs = jobs
+        self._arrivals = arrivals
+
+    def run(self) -> None:
+        """Read, and tell what went wrong in place of the rest."""
+        try:
+            for job in self._jobs:
+                self._memory.load([job], lambda: None)
+                self.versions.append((job, job.buffer.tensor._version))
+                made = ResidentBlock(job.block, job.placement, job.buffer)
+                self._arrivals.deliver(made, job.block.bytes, self._arrivals.clock())
+            self.whole = True
+        except BaseException as error:  # whoever waits has to be told, whatever it is
+            self._arrivals.fail(error)

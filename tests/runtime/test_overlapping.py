@@ -1,0 +1,79 @@
+"""Forwards that run while their models are loaded from the store."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.runtime.conftest import Adder, normal_output
+from trunkline.errors import ArchitectureError, CorruptBlobError
+from trunkline.runtime import Runtime
+from trunkline.store import Store
+
+X = torch.linspace(-1, 1, 96).reshape(2, 3, 4, 4)
+
+
+def test_outputs_and_memory_are_those_of_a_switch(store: Store, add: Adder) -> None:
+    """Answers bit-equal, the same blocks moved and resident, and the next `infer` works."""
+    base = add("base", "conv")
+    tuned = add("tuned", "conv", seed=1, base=base, shared=lambda key: not key.startswith("8."))
+    with Runtime(store) as runtime, Runtime(store) as other:
+        for name, state in (("base", base), ("tuned", tuned), ("base", base)):
+            wanted = normal_output("conv", state, X)
+            switch = other.switch(name)
+            done = runtime.infer_while_loading(name, X)
+            assert torch.equal(done.output, wanted)
+            assert torch.equal(runtime.infer(name, X), wanted)
+            assert done.switch.bytes_moved == switch.bytes_moved
+            assert sum(layer.sent_bytes for layer in done.overlap.layers) == switch.bytes_moved
+            assert runtime.resident == other.resident
+            assert runtime.current == name
+
+
+def test_what_is_there_is_not_read_again(store: Store, add: Adder) -> None:
+    """With a budget for both, the second time moves nothing."""
+    states = {name: add(name, "conv", seed=seed) for seed, name in enumerate(("a", "b"))}
+    with Runtime(store, memory_bytes=10**7) as runtime:
+        for turn in range(2):
+            for name, state in states.items():
+                done = runtime.infer_while_loading(name, X)
+                assert torch.equal(done.output, normal_output("conv", state, X))
+                assert (done.switch.bytes_moved == 0) == (turn == 1)
+
+
+def test_a_damaged_block_is_told_and_nothing_stays(store: Store, add: Adder) -> None:
+    """The forward stops at the block, its model's memory is free, and another model runs."""
+    add("bad", "conv", seed=1)
+    state = add("good", "conv")
+    path = store.blob_path(store.model("bad").blocks[2].digest)
+    path.write_bytes(path.read_bytes()[:-1])
+    with Runtime(store) as runtime:
+        with pytest.raises(CorruptBlobError):
+            runtime.infer_while_loading("bad", X)
+        assert runtime.resident == set()
+        assert runtime.current is None
+        assert all(one.is_meta for one in runtime.skeleton("good").parameters())
+        done = runtime.infer_while_loading("good", X)
+        assert torch.equal(done.output, normal_output("conv", state, X))
+
+
+def test_a_forward_that_fails_leaves_the_model_resident(store: Store, add: Adder) -> None:
+    """Its own error passes through; the blocks are all there for the next call."""
+    state = add("m", "conv")
+    with Runtime(store) as runtime:
+        with pytest.raises(RuntimeError):
+            runtime.infer_while_loading("m", torch.zeros(2, 9))
+        assert runtime.resident == {block.digest for block in store.model("m").blocks}
+        assert torch.equal(
+            runtime.infer_while_loading("m", X).output, normal_output("conv", state, X)
+        )
+
+
+def test_a_forward_that_writes_is_refused(store: Store, add: Adder) -> None:
+    """Blocks that a forward changed are not resident any more, as with `infer`."""
+    add("m", "writes")
+    with Runtime(store) as runtime:
+        with pytest.raises(ArchitectureError, match="'calls'"):
+            runtime.infer_while_loading("m", torch.ones(1, 3))
+        assert len(runtime.resident) == 1
+        runtime.infer_while_loading("m", -torch.ones(1, 3))
