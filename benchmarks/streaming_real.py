@@ -113,7 +113,14 @@ class Bench:
         vit = transformers.ViTConfig(
             hidden_size=192, num_hidden_layers=12, num_attention_heads=3, intermediate_size=768
         )
-        gpt2 = transformers.GPT2Config(vocab_size=8000, n_embd=256, n_layer=6, n_head=4)
+        gpt2 = transformers.GPT2Config(
+            vocab_size=8000,
+            n_embd=256,
+            n_layer=6,
+            n_head=4,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
         images = {"pixel_values": torch.randn(8, 3, 224, 224)}
         tokens = {"input_ids": torch.randint(0, 8000, (4, 256))}
         found = []
@@ -132,7 +139,7 @@ class Bench:
     def serving(self, mbit: float) -> Iterator[str]:
         """The address of a server with such a link."""
         command = [sys.executable, "-m", "trunkline", "serve", "--store", str(self._store.path)]
-        command += ["--models", "tiny", "--port", "0", "--link", f"{mbit:.6f}Mbit"]
+        command += ["--port", "0", "--link", f"{mbit:.6f}Mbit"]
         quiet = subprocess.DEVNULL  # its log
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
             try:
