@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,11 +14,10 @@ from tests.server.engines import FakeEngine
 from tests.server.running import running
 from trunkline.device import StreamClient
 from trunkline.errors import StreamError, StreamUnavailableError
+from trunkline.server.streams.calls import StreamLimits, Streams
+from trunkline.server.streams.offering import Offer
 from trunkline.server.work import Limits
 from trunkline.store import Store
-
-calls = pytest.importorskip("trunkline.server.streams.calls")
-offering = pytest.importorskip("trunkline.server.streams.offering")
 
 X = torch.linspace(-1, 1, 96).reshape(2, 3, 4, 4)
 
@@ -27,10 +25,10 @@ X = torch.linspace(-1, 1, 96).reshape(2, 3, 4, 4)
 @contextmanager
 def client(store: Store, device: Path, link_bytes_per_s: float | None) -> Iterator[StreamClient]:
     """A client of a server that shares such a link."""
-    limits = calls.StreamLimits(link_bytes_per_s=link_bytes_per_s)
-    streams: Any = {"streams": calls.Streams(offering.Offer(store), Limits(), limits)}
+    limits = StreamLimits(link_bytes_per_s=link_bytes_per_s)
+    streams = Streams(Offer(store), Limits(), limits)
     own = Store.open(device, create=True)
-    with running(FakeEngine({}), **streams) as there, StreamClient(there.url, own) as found:
+    with running(FakeEngine({}), streams=streams) as there, StreamClient(there.url, own) as found:
         yield found
 
 
