@@ -72,8 +72,8 @@ class CorruptBlobError(StoreError):
     """A blob whose length or content does not match its digest."""
 
 
-class RegistryError(TrunklineError):
-    """A registry refuses, cannot be reached, or breaks the protocol.
+class RemoteError(TrunklineError):
+    """Another machine refuses, cannot be reached, or breaks the protocol.
 
     Attributes:
         status: of its HTTP response, None if there was none.
@@ -84,8 +84,8 @@ class RegistryError(TrunklineError):
         self.status = status
 
 
-class RegistryUnavailableError(RegistryError):
-    """A registry that may answer another time: a lost connection, status 429 or 5xx.
+class UnavailableError(RemoteError):
+    """It may answer another time: a lost connection, status 429 or 5xx.
 
     Attributes:
         retry_after_s: when it asks to be asked again, None if it does not say.
@@ -98,30 +98,20 @@ class RegistryUnavailableError(RegistryError):
         self.retry_after_s = retry_after_s
 
 
-class StreamError(TrunklineError):
-    """A model that is being streamed does not come as promised, or the server refuses.
-
-    Attributes:
-        status: of the server's HTTP response, None if there was none.
-    """
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
+class RegistryError(RemoteError):
+    """A registry refuses, cannot be reached, or breaks the protocol."""
 
 
-class StreamUnavailableError(StreamError):
-    """A server of streams that may answer another time: a lost connection, status 429 or 5xx.
+class RegistryUnavailableError(UnavailableError, RegistryError):
+    """A registry that may answer another time."""
 
-    Attributes:
-        retry_after_s: when it asks to be asked again, None if it does not say.
-    """
 
-    def __init__(
-        self, message: str, status: int | None = None, retry_after_s: float | None = None
-    ) -> None:
-        super().__init__(message, status)
-        self.retry_after_s = retry_after_s
+class StreamError(RemoteError):
+    """A model that is being streamed does not come as promised, or the server refuses."""
+
+
+class StreamUnavailableError(UnavailableError, StreamError):
+    """A server of streams that may answer another time."""
 
 
 class ArchitectureError(TrunklineError, ValueError):

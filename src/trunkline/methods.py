@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from trunkline.errors import UnknownMethodError
+from trunkline.errors import InputError, UnknownMethodError
 
 
 def check_method(
@@ -34,6 +34,12 @@ def check_method(
     if unknown := sorted(set(options) - set(has)):
         told = f"it has {', '.join(has)}" if has else "it has none"
         raise UnknownMethodError(f"method {name!r} has no option {unknown[0]!r}; {told}")
+
+
+def check_margin(margin: float) -> None:
+    """Refuse a share of the deadline that is not at least 0 and below 1 (InputError)."""
+    if not 0 <= margin < 1:
+        raise InputError(f"margin: a share of the deadline, at least 0 and below 1, got {margin:g}")
 
 
 def options_of(method: Callable[..., Any]) -> tuple[str, ...]:

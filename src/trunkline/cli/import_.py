@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -176,18 +177,7 @@ def _adapter(
 
 
 def _as_document(report: ImportReport, notes: Sequence[str]) -> dict[str, Any]:
-    return {
-        "name": report.name,
-        "bytes_in": report.bytes_in,
-        "bytes_new": report.bytes_new,
-        "blocks": report.blocks,
-        "blocks_new": report.blocks_new,
-        "shared": dict(report.shared),
-        "seconds": report.seconds,
-        "unchanged": report.unchanged,
-        "replaced": report.replaced,
-        "notes": list(notes),
-    }
+    return {**asdict(report), "notes": list(notes)}
 
 
 def _print(report: ImportReport, notes: Sequence[str]) -> None:

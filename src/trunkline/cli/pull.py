@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,22 +122,7 @@ def _advice(store: Store, name: str) -> Iterator[str]:
 
 
 def _as_document(report: PullReport, notes: Sequence[str]) -> dict[str, Any]:
-    return {
-        "name": report.name,
-        "reference": report.reference,
-        "digest": report.digest,
-        "bytes_in": report.bytes_in,
-        "bytes_fetched": report.bytes_fetched,
-        "bytes_resumed": report.bytes_resumed,
-        "bytes_saved": report.bytes_saved,
-        "blobs": report.blobs,
-        "blobs_fetched": report.blobs_fetched,
-        "shared": dict(report.shared),
-        "seconds": report.seconds,
-        "unchanged": report.unchanged,
-        "replaced": report.replaced,
-        "notes": list(notes),
-    }
+    return {**asdict(report), "notes": list(notes)}
 
 
 def _print(report: PullReport, notes: Sequence[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -67,23 +68,7 @@ def push(
         if not as_json:
             _print(report)
     if as_json:
-        print_json({"models": [_as_document(one) for one in reports]})
-
-
-def _as_document(report: PushReport) -> dict[str, Any]:
-    return {
-        "name": report.name,
-        "reference": report.reference,
-        "digest": report.digest,
-        "bytes_in": report.bytes_in,
-        "blobs": report.blobs,
-        "bytes_sent": report.bytes_sent,
-        "blobs_sent": report.blobs_sent,
-        "bytes_mounted": report.bytes_mounted,
-        "blobs_mounted": report.blobs_mounted,
-        "seconds": report.seconds,
-        "unchanged": report.unchanged,
-    }
+        print_json({"models": [asdict(one) for one in reports]})
 
 
 def _print(report: PushReport) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar
 
 import typer
 
 from trunkline.cli.output import console, seconds
+from trunkline.units import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,7 +141,7 @@ def reproduce(
 
         typer.echo(SET_A_FILE.read_text(), nl=False)
         return
-    from trunkline.experiments.figures import Job
+    from trunkline.experiments.figures import FIGURES, Job
     from trunkline.experiments.preset import SET_A_FILE, load_preset
 
     job = Job(
@@ -153,7 +154,7 @@ def reproduce(
         working=_working,
     )
     with resumable(folder):
-        _make(job, _chosen(figures), named=figures is not None)
+        _make(job, chosen(figures, FIGURES), named=figures is not None)
 
 
 @contextmanager
@@ -170,18 +171,26 @@ def resumable(directory: Path) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _chosen(names: str | None) -> list[Figure]:
-    """The figures named, in their order; all if none are."""
-    from trunkline.errors import InputError
-    from trunkline.experiments.figures import FIGURES
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
 
+
+N = TypeVar("N", bound=_Named)
+
+
+def chosen(names: str | None, figures: Iterable[N]) -> list[N]:
+    """The figures named, in their order; all if none are (InputError: there is no such figure)."""
+    from trunkline.errors import InputError
+
+    known = {figure.name: figure for figure in figures}
     if names is None:
-        return list(FIGURES)
+        return list(known.values())
     wanted = {name.strip() for name in names.split(",")}
-    known = [figure.name for figure in FIGURES]
     if unknown := sorted(wanted - set(known)):
-        raise InputError(f"--figures: no figure {unknown[0]!r}; there are {', '.join(known)}")
-    return [figure for figure in FIGURES if figure.name in wanted]
+        there = ", ".join(known)
+        raise InputError(f"--figures: no figure {shorten(unknown[0])!r}; there are {there}")
+    return [figure for name, figure in known.items() if name in wanted]
 
 
 def _make(job: Job, figures: Sequence[Figure], *, named: bool) -> None:

@@ -11,7 +11,6 @@ import typer
 
 from trunkline.cli.output import as_is, console, plain_table, print_json, seconds
 from trunkline.cli.progress import progress_bar
-from trunkline.units import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +39,8 @@ class Asked:
 
 def reproduce_pulling(asked: Asked, *, print_preset: bool, print_scenario: bool) -> None:
     """Sweep, and write figures, tables and the comparison; or print the preset or a scenario."""
-    from trunkline.cli.reproduce import resumable
+    from trunkline.cli.reproduce import chosen, resumable
+    from trunkline.experiments.pulling.figures import SWEEPS
     from trunkline.experiments.pulling.preset import PRESET_FILE, load_preset, quick
 
     if print_preset:
@@ -52,7 +52,7 @@ def reproduce_pulling(asked: Asked, *, print_preset: bool, print_scenario: bool)
     if print_scenario:
         _print_scenario(preset, asked.seed, recorded)
         return
-    sweeps = _chosen(asked.figures)
+    sweeps = chosen(asked.figures, SWEEPS)
     with resumable(asked.directory):
         _make(asked, preset, sweeps, recorded)
 
@@ -75,21 +75,6 @@ def _print_scenario(preset: Preset, seed: int, recorded: Recorded) -> None:
 
     scenario = Realisation(preset, 0, seed, recorded).scenario(preset.point)
     print_json(scenario_to_document(scenario))
-
-
-def _chosen(names: str | None) -> list[Sweep]:
-    """The sweeps named, in their order; all if none are."""
-    from trunkline.errors import InputError
-    from trunkline.experiments.pulling.figures import SWEEPS
-
-    if names is None:
-        return list(SWEEPS)
-    wanted = {name.strip() for name in names.split(",")}
-    known = [sweep.name for sweep in SWEEPS]
-    if unknown := sorted(wanted - set(known)):
-        there = ", ".join(known)
-        raise InputError(f"--figures: no figure {shorten(unknown[0])!r}; there are {there}")
-    return [sweep for sweep in SWEEPS if sweep.name in wanted]
 
 
 def _make(asked: Asked, preset: Preset, sweeps: Sequence[Sweep], recorded: Recorded) -> None:

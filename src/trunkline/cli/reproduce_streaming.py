@@ -23,9 +23,10 @@ def reproduce_streaming(
 ) -> None:
     """Run the sweeps, write their tables and the picture, and print what they come to."""
     from trunkline.cli.progress import progress_bar
-    from trunkline.experiments.streaming.results import compute, write
+    from trunkline.cli.reproduce import chosen
+    from trunkline.experiments.streaming.results import ALL, compute, write
 
-    sweeps = _chosen(names)
+    sweeps = chosen(names, ALL)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -41,19 +42,6 @@ def reproduce_streaming(
         say(out, f"    {path}")
     _print_gains(lines)
     _print_claims(lines)
-
-
-def _chosen(names: str | None) -> list[Sweep]:
-    """The sweeps named, in their order; all if none are."""
-    from trunkline.experiments.streaming.results import ALL
-
-    if names is None:
-        return list(ALL)
-    wanted = {name.strip() for name in names.split(",")}
-    known = [sweep.name for sweep in ALL]
-    if unknown := sorted(wanted - set(known)):
-        raise InputError(f"--figures: no figure {unknown[0]!r}; there are {', '.join(known)}")
-    return [sweep for sweep in ALL if sweep.name in wanted]
 
 
 def _print_gains(lines: Sequence[Line]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from trunkline.errors import InputError
 from trunkline.loading.equal import equal
 from trunkline.loading.exhaustive import exhaustive
 from trunkline.loading.greedy import greedy
@@ -19,7 +18,7 @@ from trunkline.loading.paper import paper
 from trunkline.loading.plan import LoadingPlan
 from trunkline.loading.problem import LoadingProblem
 from trunkline.loading.search import search
-from trunkline.methods import check_method
+from trunkline.methods import check_margin, check_method
 
 Method = Callable[..., LoadingPlan]
 
@@ -55,8 +54,7 @@ def solve(
     """
     check_method(METHODS, method, options, "loading", common=("margin",))
     chosen = METHODS[method]
-    if not 0 <= margin < 1:
-        raise InputError(f"margin: a share of the deadline, at least 0 and below 1, got {margin:g}")
+    check_margin(margin)
     started = time.perf_counter()
     plan = chosen(_hurried(problem, margin), **options)
     if margin:  # the bound is about the deadline as stated

@@ -57,7 +57,6 @@ class PullReport:
         seconds: how long it took.
         unchanged: the very same model was there under this name.
         replaced: another model of this name gave way.
-        notes: what the user should know.
     """
 
     name: str
@@ -73,7 +72,6 @@ class PullReport:
     seconds: float = 0.0
     unchanged: bool = False
     replaced: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from trunkline.errors import InputError
-from trunkline.methods import check_method
+from trunkline.methods import check_margin, check_method
 from trunkline.streaming.baselines import at_one_speed, download_first, equal, fcfs, in_transfers
 from trunkline.streaming.exhaustive import exhaustive
 from trunkline.streaming.optimal import optimal
@@ -47,8 +46,7 @@ def solve(
         InputError: a margin that is not at least 0 and below 1.
     """
     check_method(METHODS, method, options, "streaming", common=("margin",))
-    if not 0 <= margin < 1:
-        raise InputError(f"margin: a share of the deadline, at least 0 and below 1, got {margin:g}")
+    check_margin(margin)
     started = time.perf_counter()
     plan = METHODS[method](_hurried(problem, margin), **options)
     if margin:

@@ -18,9 +18,8 @@ from trunkline.server import headers as header_lines
 from trunkline.server.distribution import calls, names
 from trunkline.server.distribution.calls import Call
 from trunkline.server.distribution.holdings import Document, Holdings
-from trunkline.server.distribution.ranges import UnsatisfiableError, read_range
 from trunkline.server.distribution.sendfile import EXTENSION
-from trunkline.server.headers import text
+from trunkline.server.ranges import ranged
 from trunkline.server.replies import JSON, Reply
 from trunkline.server.security import Gate
 from trunkline.server.work import ServerSettings
@@ -86,10 +85,9 @@ class RegistryApp:
                 raise
             log.error("%s: %s", shorten(scope["path"]), found)
             reply = _error(500, "UNKNOWN", "the store is damaged there; the server's log says how")
-        except Exception:
+        except Exception:  # a bug; whoever called has to be answered all the same
             if begun:
                 raise
-            # a bug; whoever called has to be answered all the same
             log.exception("%s %s", scope["method"], shorten(scope["path"]))
             reply = _error(500, "UNKNOWN", "an error inside the server; its log says more")
         if reply is not None:
@@ -154,30 +152,17 @@ class RegistryApp:
         except NotInStoreError as error:
             raise RegistryError(404, "BLOB_UNKNOWN", str(error), {"digest": digest}) from None
         with file:
+            status, answer, begin, count = ranged(
+                scope["method"], found, "blob", file.size, f'"{digest}"'
+            )
             headers = {
                 **API,
+                **answer,
                 "Content-Type": "application/octet-stream",
                 "Docker-Content-Digest": digest,
-                "ETag": f'"{digest}"',
-                "Accept-Ranges": "bytes",
                 "Cache-Control": "max-age=31536000, immutable",
             }
-            asked = text(found, b"range") if scope["method"] == "GET" else None
-            if (text(found, b"if-range") or headers["ETag"]) != headers["ETag"]:
-                asked = None
-            try:
-                part = read_range(asked, file.size)
-            except UnsatisfiableError:
-                raise HttpError(
-                    416,
-                    f"range {str(asked)[:60]!r}: the blob has {file.size} bytes",
-                    **{"Content-Range": f"bytes */{file.size}"},
-                ) from None
-            begin, count = part or (0, file.size)
-            if part is not None:
-                headers["Content-Range"] = f"bytes {begin}-{begin + count - 1}/{file.size}"
-            headers["Content-Length"] = str(count)
-            await _start(send, 200 if part is None else 206, headers)
+            await _start(send, status, headers)
             await _send_part(scope, send, file, begin, count)
             return None
 

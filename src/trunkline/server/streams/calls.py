@@ -11,11 +11,9 @@ from typing import Any, Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from trunkline.errors import HttpError
 from trunkline.server import paths
 from trunkline.server.bodies import Intake
-from trunkline.server.distribution.ranges import UnsatisfiableError, read_range
-from trunkline.server.headers import text
+from trunkline.server.ranges import ranged
 from trunkline.server.replies import JSON, Reply
 from trunkline.server.streams.counting import StreamMetrics
 from trunkline.server.streams.layout import Layout
@@ -140,26 +138,6 @@ def _answer(
 ) -> tuple[int, dict[str, str], tuple[int, int]]:
     """Status, headers, and the first byte and the one behind the last."""
     layout = transfer.layout
-    asked = text(headers, b"range") if method == "GET" else None
-    if (text(headers, b"if-range") or layout.etag) != layout.etag:
-        asked = None
-    try:
-        part = read_range(asked, layout.bytes)
-    except UnsatisfiableError:
-        raise HttpError(
-            416,
-            f"range {str(asked)[:60]!r}: the stream has {layout.bytes} bytes",
-            **{"Content-Range": f"bytes */{layout.bytes}"},
-        ) from None
-    begin, count = part or (0, layout.bytes)
-    answer = {
-        "Content-Type": "application/octet-stream",
-        "Content-Length": str(count),
-        "ETag": layout.etag,
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "no-store",
-    }
-    if part is None:
-        return 200, answer, (begin, begin + count)
-    answer["Content-Range"] = f"bytes {begin}-{begin + count - 1}/{layout.bytes}"
-    return 206, answer, (begin, begin + count)
+    status, answer, begin, count = ranged(method, headers, "stream", layout.bytes, layout.etag)
+    answer |= {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}
+    return status, answer, (begin, begin + count)

@@ -24,7 +24,7 @@ from urllib3.exceptions import (
     TimeoutError,
 )
 
-from trunkline.errors import RegistryError, RegistryUnavailableError, StreamUnavailableError
+from trunkline.errors import RegistryError, RegistryUnavailableError, UnavailableError
 from trunkline.store.registry.authorization import MAX_TOKEN_BYTES, Authorization
 from trunkline.store.registry.credentials import Credentials, find_credentials
 from trunkline.store.registry.failures import failure, why_lost
@@ -60,9 +60,7 @@ class Patience:
     connect_s: float = 10.0
     read_s: float = 60.0
 
-    def delay_s(
-        self, tried: int, error: RegistryUnavailableError | StreamUnavailableError
-    ) -> float | None:
+    def delay_s(self, tried: int, error: UnavailableError) -> float | None:
         """Seconds to wait after so many tries; None if there is to be no other."""
         if tried >= self.tries:
             return None
