@@ -6,10 +6,9 @@ compares the page with the files in docs/results/pulling.
 
 import csv
 import json
-import re
 from pathlib import Path
 
-from tools.reproduction import Rows, table
+from tools.reproduction import Rows, filled, table
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "pulling-evaluation.md"
@@ -103,13 +102,8 @@ TABLES = {
 
 
 def with_tables(page: str) -> str:
-    """The page with every table in its place."""
-    for name, make in TABLES.items():
-        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        page, count = place.subn(rf"\g<1>\n{make()}\n\g<2>", page)
-        if count != 1:
-            raise SystemExit(f"{PAGE}: {count} places for the table {name!r}")
-    return page
+    """This page, with its tables."""
+    return filled(page, PAGE, TABLES)
 
 
 if __name__ == "__main__":

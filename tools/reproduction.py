@@ -6,6 +6,7 @@ page with the files in docs/results/loading.
 
 import csv
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -115,14 +116,19 @@ TABLES = {
 }
 
 
-def with_tables(page: str) -> str:
-    """The page with every table in its place."""
-    for name, make in TABLES.items():
+def filled(page: str, path: Path, tables: Mapping[str, Callable[[], str]]) -> str:
+    """The text of the page at a path, with every table in its place."""
+    for name, make in tables.items():
         place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         page, count = place.subn(rf"\g<1>\n{make()}\n\g<2>", page)
         if count != 1:
-            raise SystemExit(f"{PAGE}: {count} places for the table {name!r}")
+            raise SystemExit(f"{path}: {count} places for the table {name!r}")
     return page
+
+
+def with_tables(page: str) -> str:
+    """This page, with its tables."""
+    return filled(page, PAGE, TABLES)
 
 
 if __name__ == "__main__":

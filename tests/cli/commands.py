@@ -32,6 +32,7 @@ def runner(capsys: pytest.CaptureFixture[str]) -> Run:
     """The same, through pytest's own capture."""
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()  # of what was said before
         with pytest.raises(SystemExit) as ended:
             main([str(one) for one in arguments])
         said = capsys.readouterr()

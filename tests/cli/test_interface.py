@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -18,12 +17,10 @@ import torch
 from rich.cells import cell_len
 
 import trunkline
-from trunkline.cli import main
+from tests.cli.commands import Run, runner
 from trunkline.experiments.networks import digits_net
 from trunkline.runtime import state_dict_source
 from trunkline.store import Architecture, InputSpec, Store
-
-Run = Callable[..., tuple[int, str, str]]
 
 COSTS = {"seconds_per_batch": 0.001, "seconds_per_task": 0.0001, "max_batch": 8}
 LONG_NAME = "a-name-that-is-as-long-as-a-name-may-be-" + "x" * 60
@@ -58,15 +55,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     """Runs a command in the folder: exit status, output, errors."""
     monkeypatch.setenv("TRUNKLINE_STORE", "store")
     monkeypatch.chdir(folder)
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
+    return runner(capsys)
 
 
 def test_the_version(run: Run) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.cli.commands import Run, runner
 from tests.device.stream_server import serving
-from trunkline.cli import main
 from trunkline.experiments.networks import digits_net
 from trunkline.runtime import state_dict_source
 from trunkline.store import Architecture, InputSpec, Store
 
-Run = Callable[..., tuple[int, str, str]]
 X = torch.linspace(-1, 1, 128).reshape(2, 1, 8, 8)
 
 
@@ -39,15 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs a command in an empty folder with a store of its own: status, output, errors."""
     monkeypatch.setenv("TRUNKLINE_STORE", "store")
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
+    return runner(capsys)
 
 
 def test_outputs_are_written(server: str, run: Run) -> None:

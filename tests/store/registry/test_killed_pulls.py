@@ -95,22 +95,6 @@ def test_killed_pulls(far: Store, there: Registry, tmp_path: Path) -> None:
     assert halfway >= KILLS // 2  # or the kills tell nothing
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a mebibyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("only root may mount a file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_a_disk_without_room(there: Registry, small_disk: Path) -> None:
     """What cannot fit is refused before anything is fetched."""
     path = small_disk / "store"
