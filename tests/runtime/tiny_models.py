@@ -337,6 +337,29 @@ def judging() -> nn.Module:
     return Judging(4, 4)
 
 
+class Backwards(nn.Module):
+    """Layers registered in the reverse of their use; the one registered first has the weight of the
+    one used first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = nn.Linear(4, 4, bias=False)
+        self.third = nn.Linear(4, 4)
+        self.second = nn.Linear(4, 4)
+        self.first = nn.Linear(4, 4, bias=False)
+        self.again.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 4) -> (n, 4)."""
+        out: Tensor = self.again(self.third(self.second(self.first(x))))
+        return out
+
+
+def backwards() -> nn.Module:
+    """See `Backwards`."""
+    return Backwards()
+
+
 class InAnyOrder(nn.Module):
     """Three layers, used in the order that the caller names."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from trunkline.errors import ArchitectureError
-from trunkline.store import Store, manifest
+from trunkline.store import InputSpec, Store, manifest, open_path
 from trunkline.store.catalog import Catalog
 from trunkline.store.layout import Layout
 
@@ -62,6 +62,27 @@ def test_a_model_comes_back_through_a_stock_reader(
     expected, found = model.state_dict(), again.state_dict()
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_an_input_gives_the_order_of_use(transformers: Any, store: Store, tmp_path: Path) -> None:
+    """A ViT defines each layer's first norm after its attention and uses it before; an input that
+    it does not take is a note."""
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
+        image_size=32, patch_size=8,
+    )  # fmt: skip
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
+    defined = store.add("defined", tmp_path / "vit")
+    store.add("used", open_path(tmp_path / "vit", InputSpec((3, 32, 32))))
+    refused = store.add("refused", open_path(tmp_path / "vit", InputSpec((3, 5))))
+
+    def place(name: str, part: str) -> int:
+        return next(i for i, b in enumerate(store.model(name).blocks) if part in b.id)
+
+    assert place("defined", "layernorm_before") > place("defined", "attention")
+    assert place("used", "layernorm_before") < place("used", "attention")
+    assert defined.notes == ()
+    assert "order of definition" in refused.notes[0]
 
 
 def test_blocks_take_the_order_of_definition(

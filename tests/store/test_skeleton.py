@@ -61,11 +61,26 @@ def test_state_that_cannot_be_stored_is_refused(
 
 
 def test_the_order_of_a_forward_pass(nets: str) -> None:
-    """Modules come in the order in which they run; what is not reached comes last."""
-    for name in ("Net", "Looking"):
+    """Modules come in the order in which they run, tied tensors with all their names; what is not
+    used comes last. (`Looking` ties the weight of `spare`, which does not run, to that of `body`.)
+    """
+    for name, tied in (("Net", []), ("Looking", ["spare.weight"])):
         order = forward_order(build(nets, name), InputSpec((4,)))
-        modules = list(dict.fromkeys(name.rpartition(".")[0] for name in order))
+        assert order[:4] == ["scale", "body.weight", *tied, "body.bias", "norm.weight"][:4]
+        used = [one for one in order if one not in tied]
+        modules = list(dict.fromkeys(name.rpartition(".")[0] for name in used))
         assert modules == ["", "body", "norm", "head", "spare"]
+
+
+def test_tensors_used_without_their_module_being_called(nets: str) -> None:
+    """A weight that a parent hands to a function counts where that is; asking for its shape or type
+    does not."""
+    order = forward_order(build(nets, "Borrowing"), InputSpec((4,)))
+    assert [name for name in order if name.endswith("weight")] == [
+        "first.weight",
+        "lent.weight",
+        "last.weight",
+    ]
 
 
 @pytest.mark.parametrize(("name", "says"), [("Strict", "not today"), ("Leaving", "SystemExit: 3")])

@@ -248,7 +248,12 @@ def _remarks(report: StreamReport) -> list[str]:
         lines.append(f"note: the forward did not use {some}{more}")
     if run.out_of_order:
         many = count(run.out_of_order, "layer")
-        lines.append(f"note: {many} came before one that the forward uses earlier")
+        lines.append(
+            f"note: {many} came before one that the forward uses earlier: the server knows another "
+            "order of use, or none"
+        )
+    if report.learnt:
+        lines.append("the order of use is noted here, for models of this architecture")
     return lines
 
 

@@ -288,7 +288,9 @@ class _Run:
 
     def _read_held(self, model: StoredModel, transfer: Transfer) -> None:
         """Read what the store holds already, beside what comes over the link."""
+        place = {digest: n for n, digest in enumerate(transfer.blocks)}
         held = [block for block in model.blocks if block.digest not in transfer.sends]
+        held.sort(key=lambda block: place.get(block.digest, len(place)))
         if held:
             reader = Reader(self._bringer, held, self._arrivals)
             reader.start()
@@ -358,6 +360,7 @@ class _Run:
             self._wish.download_first,
         )
         sent = [one for block in model.blocks if (one := self._arrivals.get(block.digest))]
+        learnt = not not_kept and self._store.orders.note(model, overlap.used)
         return StreamReport(
             model=self._wish.model,
             name=self._wish.name,
@@ -371,6 +374,7 @@ class _Run:
             reopened=receiver.reopened,
             complete_s=self._arrivals.clock(),
             not_kept=not_kept,
+            learnt=learnt,
             overlap=overlap,
         )
 

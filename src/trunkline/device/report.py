@@ -24,6 +24,7 @@ class StreamReport:
         reopened: how often another transfer was opened, since the server knew the first no more.
         complete_s: every block was there and the store had the model.
         not_kept: why the store does not have the model, empty if it does.
+        learnt: whether the store did not know before in which order such a model uses its blocks.
         overlap: the forward, layer by layer.
     """
 
@@ -39,6 +40,7 @@ class StreamReport:
     reopened: int
     complete_s: float
     not_kept: str
+    learnt: bool
     overlap: Overlap
 
     @property
@@ -67,5 +69,6 @@ class StreamReport:
             "reopened": self.reopened,
             "complete_s": self.complete_s,
             "not_kept": self.not_kept,
+            "learnt": self.learnt,
             **self.overlap.to_dict(),
         }

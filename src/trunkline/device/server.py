@@ -48,7 +48,8 @@ class Transfer:
         etag: stands for these bytes; another means other bytes.
         rate_bytes_per_s: the pace granted, None where the server does not pace.
         admitted: whether the server promises that pace.
-        sends: digests of the blocks in the stream.
+        blocks: digests of the model's blocks, as the server uses them one after the other.
+        sends: digests of those in the stream.
         documents: the model's small files by digest, as they came: not compared with it yet.
     """
 
@@ -58,6 +59,7 @@ class Transfer:
     etag: str
     rate_bytes_per_s: float | None
     admitted: bool
+    blocks: tuple[str, ...]
     sends: frozenset[str]
     documents: Mapping[str, bytes]
 
@@ -200,6 +202,7 @@ class StreamServer:
             answer.etag,
             answer.rate_bytes_per_s,
             answer.admitted,
+            tuple(block.digest for block in answer.blocks),
             frozenset(block.digest for block in answer.blocks if not block.held),
             documents,
         )

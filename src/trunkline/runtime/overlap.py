@@ -112,6 +112,11 @@ class Overlap:
         return max(self.last_byte_s, self.first_s) + self.compute_s
 
     @property
+    def used(self) -> tuple[str, ...]:
+        """Digests of the blocks, in the order of their first use."""
+        return tuple(digest for layer in self.layers for digest in layer.digests)
+
+    @property
     def out_of_order(self) -> int:
         """How many layers came earlier than one that was used before them: 0 where the blocks
         came in the order of use."""

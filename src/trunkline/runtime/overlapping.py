@@ -18,6 +18,7 @@ from trunkline.runtime.resident import ResidentBlock, Residents
 from trunkline.runtime.switch import Switch
 from trunkline.runtime.waiting import Waiting
 from trunkline.store import StoredBlock
+from trunkline.store.orders import Orders
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,20 @@ class Overlapping:
         known: the model.
         residents: the blocks in memory; the missing ones count from now on.
         memory: where they go.
+        orders: of the store; if it does not know the model's, it does so afterwards.
     """
 
-    def __init__(self, known: Known, residents: Residents, memory: Memory) -> None:
+    def __init__(self, known: Known, residents: Residents, memory: Memory, orders: Orders) -> None:
         zero_s = time.perf_counter()
         self._known = known
         self._residents = residents
         self._memory = memory
+        self._orders = orders
         self._versions = 0
         known.skeleton.clear()
         self._jobs = residents.begin(known.blocks)
         self._arrivals = Arrivals(lambda: time.perf_counter() - zero_s)
-        place = {digest: n for n, digest in enumerate(known.blocks)}
+        place = {block.digest: n for n, block in enumerate(orders.blocks(known.model))}
         in_order = sorted(self._jobs, key=lambda job: place[job.block.digest])
         self._reader = _Reader(memory, in_order, self._arrivals)
         for digest in known.blocks:
@@ -80,6 +83,7 @@ class Overlapping:
             result = self._waiting.run(lambda: forward(self._known.skeleton.module))
             self._waiting.fill()
             self._memory.synchronize()
+        self._orders.note(self._known.model, self.report.used)
         self._versions = self._resident_version() - before
         return result
 

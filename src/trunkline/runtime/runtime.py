@@ -295,13 +295,14 @@ class Runtime:
         next_use: Sequence[str] | None = None,
     ) -> Overlapped:
         """`switch` to a model and `infer`, each layer waiting for its own blocks while the next are
-        read; other loads wait meanwhile. Args and errors as for both."""
+        read (`Store.orders`); other loads wait meanwhile. Args and errors as for both."""
         started = time.perf_counter()
         with self._turn, self._link, torch.inference_mode(False):
             with self._lock:
                 known, evicted = self._make_room(name, keep, next_use)
                 self._current = None
-                overlapping = Overlapping(known, self._residents, self._memory)
+                there, orders = self._residents, self.store.orders
+                overlapping = Overlapping(known, there, self._memory, orders)
                 self._computing.append(known)
             try:
                 with torch.inference_mode():

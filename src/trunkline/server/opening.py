@@ -17,6 +17,7 @@ from trunkline.runtime.profile import load_profile
 from trunkline.server.catalogue import look_up
 from trunkline.server.engine import LocalEngine
 from trunkline.server.estimates import Estimates
+from trunkline.server.ordering import learn_orders
 from trunkline.server.warmup import warm_up
 from trunkline.server.work import Limits, Observer
 from trunkline.store import Store
@@ -69,6 +70,7 @@ def open_engine(
         able = [one.stored for one in found.values() if one.signature is not None]
         for name, problem in warm_up(runtime, able, estimates, WARM_UP_S).items():
             found[name].fail(problem, time.monotonic())
+        learn_orders(runtime, [one for one in able if not found[one.name].reason], WARM_UP_S)
         return LocalEngine(
             runtime, found, estimates, policy or "urgency", limits, observer, only=models
         )

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trunkline.errors import ArchitectureError
 from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.building import build_skeleton, check_kwargs
 from trunkline.store.fitting import fit, ordered, spread_ties
 from trunkline.store.paths import open_weights
-from trunkline.store.skeleton import examine, forward_order
+from trunkline.store.skeleton import examine, known_order
 from trunkline.store.sources import Source
 
 
@@ -37,15 +36,7 @@ def open_factory(
     architecture = Architecture("factory", factory=factory, kwargs=plain)
     module = build_skeleton(architecture)
     skeleton = examine(module, architecture.label)
-    order, notes = list(skeleton.tensors), []
-    if given is not None:
-        try:
-            order = forward_order(module, given)
-        except ArchitectureError as error:
-            notes.append(
-                f"blocks stand in the order of definition: the model does not run on {given} "
-                f"without weights ({error})"
-            )
+    order, notes = known_order(module, skeleton, given)
     source = open_weights(weights)
     try:
         tensors, tied = fit(source, skeleton, architecture.label)

@@ -13,7 +13,7 @@ from trunkline.store.fitting import check_shapes, ordered, spread_ties
 from trunkline.store.paths import open_weights
 from trunkline.store.renaming import renaming
 from trunkline.store.shards import read_object, read_small
-from trunkline.store.skeleton import Skeleton, examine
+from trunkline.store.skeleton import Skeleton, examine, known_order
 from trunkline.store.sources import Source
 from trunkline.units import count, shorten
 
@@ -41,10 +41,11 @@ def open_folder(folder: Path, given: InputSpec | None = None) -> Source:
     """A source over a folder with a `config.json`.
 
     The class is `architectures[0]`. If transformers is installed and knows it, it is built on the
-    meta device: shapes are compared, ties are found, and blocks take the order of definition.
-    Otherwise (remote code, quantised weights, no transformers) a note says so and blocks take the
-    natural order of names. Missing and unexpected tensors are notes, since transformers renames
-    some when it loads.
+    meta device: shapes are compared, ties are found, and blocks take the order of use by a forward
+    pass, if `given` describes an input on which one runs there, else that of definition. Otherwise
+    (remote code, quantised weights, no transformers) a note says so and blocks take the natural
+    order of names. Missing and unexpected tensors are notes, since transformers renames some when
+    it loads.
 
     Raises:
         ArchitectureError: a tensor's shape or kind is not what the config says.
@@ -67,10 +68,11 @@ def open_folder(folder: Path, given: InputSpec | None = None) -> Source:
 
 
 def _with_skeleton(source: Source, architecture: Architecture, where: str) -> Source:
-    skeleton = _skeleton(architecture, source)
-    if isinstance(skeleton, str):
-        note = f"shapes were not compared with the architecture: {skeleton}"
+    found = _skeleton(architecture, source)
+    if isinstance(found, str):
+        note = f"shapes were not compared with the architecture: {found}"
         return replace(source, notes=(*source.notes, note))
+    skeleton, order, disorder = found
     what = f"{architecture.label} of {where}"
     check_shapes(source.tensors, skeleton, what)
     given = {tensor.name for tensor in source.tensors}
@@ -91,15 +93,17 @@ def _with_skeleton(source: Source, architecture: Architecture, where: str) -> So
     ]
     return replace(
         source,
-        tensors=ordered(source.tensors, spread_ties(list(skeleton.tensors), tied)),
+        tensors=ordered(source.tensors, spread_ties(order, tied)),
         tied=tied,
-        notes=(*source.notes, *notes),
+        notes=(*source.notes, *notes, *disorder),
     )
 
 
-def _skeleton(architecture: Architecture, source: Source) -> Skeleton | str:
-    """What the class would hold, by the names of the source's tensors where Transformers renames
-    them; or the reason why that is not known."""
+def _skeleton(
+    architecture: Architecture, source: Source
+) -> tuple[Skeleton, list[str], list[str]] | str:
+    """What the class would hold, in which order it uses it (and why that is not known), by the
+    names of the source's tensors where Transformers renames them; or why nothing is known."""
     if architecture.class_name is None:
         return "config.json names no class in 'architectures'"
     if "quantization_config" in (architecture.config or {}):
@@ -111,7 +115,9 @@ def _skeleton(architecture: Architecture, source: Source) -> Skeleton | str:
         return str(error)
     rename = renaming(module, skeleton.tensors)
     given = {rename(tensor.name): tensor.name for tensor in source.tensors}
-    return Skeleton(
+    order, notes = known_order(module, skeleton, source.input)
+    own = Skeleton(
         {given.get(name, name): one for name, one in skeleton.tensors.items()},
         tuple(tuple(given.get(name, name) for name in group) for group in skeleton.groups),
     )
+    return own, [given.get(name, name) for name in order], notes

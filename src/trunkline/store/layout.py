@@ -6,6 +6,7 @@ oci-layout, index.json, blobs/sha256/<hex>      as the OCI image layout says
 .trunkline/index.lock                           exclusive while index.json is replaced
 .trunkline/tmp/                                 files on their way to their names
 .trunkline/partial/                             blobs that are being pulled, as far as they are here
+.trunkline/orders/                              in which order architectures use their tensors
 .trunkline/quarantine/                          wrong blobs that a verification moved away
 ```
 A blob is written to a temporary file, synced, and renamed to its digest; the directory is synced
@@ -48,6 +49,7 @@ class Layout:
         self.index_path = path / "index.json"
         self.temporaries = path / ".trunkline" / "tmp"
         self.partials = path / ".trunkline" / "partial"
+        self.orders = path / ".trunkline" / "orders"
         self.quarantined = path / ".trunkline" / "quarantine"
 
     @classmethod

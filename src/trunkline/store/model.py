@@ -61,7 +61,8 @@ class StoredModel:
 
     Attributes:
         name: its name in the store.
-        blocks: its blocks in execution order.
+        blocks: its blocks in the order of its manifest, which is that of execution as far as the
+            import could tell; `Store.orders` knows better where a forward was watched.
         architecture: how to build it, None for bare weights.
         input: what it takes, None if not recorded.
         bytes: payload of all its blocks.

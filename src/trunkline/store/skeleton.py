@@ -3,7 +3,7 @@ runs. (`trunkline.store.building` makes such modules.)"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,37 +96,66 @@ def _check_state(module: nn.Module, tensors: Mapping[str, Any], what: str) -> No
         )
 
 
-def forward_order(module: nn.Module, given: InputSpec) -> list[str]:
-    """Names of the module's state in the order in which one forward pass reaches their modules.
+def known_order(
+    module: nn.Module, skeleton: Skeleton, given: InputSpec | None
+) -> tuple[list[str], list[str]]:
+    """The names of a module's state in the order of use, where an input is given on which one
+    forward pass runs without weights; else in that of definition, and a note that says why."""
+    if given is not None:
+        try:
+            return forward_order(module, given), []
+        except ArchitectureError as error:
+            note = (
+                f"blocks stand in the order of definition: the model does not run on {given} "
+                f"without weights ({error})"
+            )
+            return list(skeleton.tensors), [note]
+    return list(skeleton.tensors), []
 
-    On the meta device nothing is computed. Modules that the pass does not reach come last, in the
-    order of definition.
+
+def forward_order(module: nn.Module, given: InputSpec) -> list[str]:
+    """Names of the module's state in the order of their first use by one forward pass: when the
+    module that owns them is called, or an operation is given them.
+
+    On the meta device nothing is computed. What the pass does not use comes last, in the order of
+    definition.
 
     Raises:
         ArchitectureError: the module cannot be run so.
     """
     torch = import_torch()
-    reached: dict[str, None] = {}
-    hooks = []
-    for path, part in module.named_modules():
-        own = [*part._parameters, *part._buffers]
-        prefix = f"{path}." if path else ""
-        names = [prefix + name for name in own]
+    state = list(places(module))
+    tied: dict[int, list[str]] = {}
+    for place in state:
+        tied.setdefault(id(place.tensor), []).append(place.name)
+    used: dict[str, None] = {}
 
-        def note(*_: Any, names: list[str] = names) -> None:
-            reached.update(dict.fromkeys(names))
+    def note(tensors: Iterable[Any]) -> None:
+        for one in tensors:
+            used.update(dict.fromkeys(tied.get(id(one), ())))
 
-        hooks.append(part.register_forward_pre_hook(note))
+    class Watching(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[misc, name-defined]
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            note(torch.utils._pytree.tree_leaves((args, kwargs)))
+            return func(*args, **(kwargs or {}))
+
+    def called(part: nn.Module, *_: Any) -> None:
+        note([*part._parameters.values(), *part._buffers.values()])
+
+    hooks = [part.register_forward_pre_hook(called) for part in module.modules()]
     try:
         with current_directory_first(), torch.no_grad():
             dtype = getattr(torch, given.dtype)
             device = next((one.device for one in module.parameters()), "meta")
-            module.eval()(torch.zeros((1, *given.shape), dtype=dtype, device=device))
+            batch = torch.zeros((1, *given.shape), dtype=dtype, device=device)
+            module.eval()
+            with Watching():
+                module(batch)
     except UNEXPECTED as error:  # a forward may raise anything
         raise ArchitectureError(told(error)) from error
     finally:
         for hook in hooks:
             hook.remove()
-    rank = {name: i for i, name in enumerate(reached)}
-    state = [place.name for place in places(module)]
-    return sorted(state, key=lambda name: rank.get(name, len(rank)))
+    return [*used, *(place.name for place in state if place.name not in used)]

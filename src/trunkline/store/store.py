@@ -17,6 +17,7 @@ from trunkline.store.collecting import collect
 from trunkline.store.importing import Progress
 from trunkline.store.layout import Layout
 from trunkline.store.model import StoredModel, library_of
+from trunkline.store.orders import Orders
 from trunkline.store.paths import open_path
 from trunkline.store.reports import (
     GcReport,
@@ -43,11 +44,15 @@ class Store:
     """Models on disk as an OCI image layout; `Store.open` makes one of these.
 
     A `Store` may be used from several threads, and a directory by several processes at once.
+
+    Attributes:
+        orders: in which order models use their blocks, as far as that was recorded.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._catalog = Catalog(layout)
+        self.orders = Orders(layout)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], create: bool = False) -> Store:
@@ -70,7 +75,7 @@ class Store:
         return sorted({*index.models, *index.damaged})
 
     def model(self, name: str) -> StoredModel:
-        """A model: its blocks in execution order, its architecture, its input.
+        """A model: its blocks in the order of its manifest, its architecture, its input.
 
         Raises:
             NotInStoreError: no model of that name, or a blob of it is missing.

@@ -85,8 +85,12 @@ class Streams:
         wish.compute_of(len(stored.blocks))  # before anything is read
         have = frozenset(wish.have)
         layout = self._offer.layout(stored, have)
+        compute_s: float | list[float] = wish.compute_s
+        if isinstance(compute_s, list):  # in the order of the manifest, and so to be rearranged
+            each = {one.digest: s for one, s in zip(stored.blocks, compute_s, strict=True)}
+            compute_s = [each[one.block.digest] for one in layout.blocks]
         # nobody needs the digests any more, and they may be many
-        wish = msgspec.structs.replace(wish, have=[])
+        wish = msgspec.structs.replace(wish, have=[], compute_s=compute_s)
         return wish, layout, self._offer.documents(stored, have)
 
     def close(self, id: str) -> Reply:

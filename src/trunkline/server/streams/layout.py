@@ -2,8 +2,9 @@
 
 A stream is one valid safetensors file. A block in a store is a small safetensors file, whose data
 section is exactly its tensors' bytes; so the stream's data are the data sections of the blocks,
-one after the other in the order of execution, and nothing has to be copied together. A tied tensor
-is in one block only, so it goes once. The header's `__metadata__` holds texts:
+one after the other in the order of execution, and nothing has to be copied together. Within a block
+its tensors lie as in its file, since its digest is of them together. A tied tensor is in one block
+only, so it goes once, at its first use. The header's `__metadata__` holds texts:
 
     format              "pt"
     trunkline.model     the model's name
@@ -53,7 +54,7 @@ class Layout:
         model: the model's name.
         manifest: the digest of its manifest.
         header: the first bytes, eight for the length among them.
-        blocks: all of the model's blocks, held ones too, in execution order.
+        blocks: all of the model's blocks, held ones too, in the order in which they are sent.
         bytes: the length of the stream.
         etag: a strong validator in quotes: equal for equal bytes. The header holds the digests of
             all data and their places, so it is made of the header's digest.
@@ -73,6 +74,7 @@ def lay_out(
     """The stream of a model for somebody who holds some blocks.
 
     Args:
+        model: with its blocks in the order in which they are to be sent.
         head_of: the first bytes of a block's file, up to its data.
         have: digests that are held; others than the model's mean nothing.
     """

@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Collection, Container
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -48,10 +49,12 @@ class Offer:
             raise RefusedError(Reason.UNAVAILABLE, str(error)) from None
 
     def layout(self, model: StoredModel, have: Container[str]) -> Layout:
-        """The stream of a model for who holds some blocks. Equal ones that are in use are one in
-        memory (RefusedError: a block is missing or damaged)."""
+        """The stream of a model for who holds some blocks, in the order of use as far as the store
+        knows it. Equal ones that are in use are one in memory (RefusedError: a block is missing or
+        damaged)."""
+        ordered = replace(model, blocks=self._store.orders.blocks(model))
         try:
-            made = lay_out(model, lambda block: head_of(block, self.path_of), have)
+            made = lay_out(ordered, lambda block: head_of(block, self.path_of), have)
         except StoreError as error:
             raise RefusedError(Reason.UNAVAILABLE, str(error)) from None
         with self._lock:

@@ -25,8 +25,8 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         have: digests of the blocks (and small files) that it holds.
         deadline_s: until when it wants to have computed, from now; None for no deadline.
-        compute_s: what it computes with each of the model's blocks; one number: with all of them
-            together, as long with each.
+        compute_s: what it computes with each of the model's blocks, in the order of the manifest;
+            one number: with all of them together, as long with each.
         first_byte_s: from the sending of a byte to its arrival.
     """
 
