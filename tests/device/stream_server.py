@@ -32,6 +32,7 @@ class Harm:
         refuse: opening is answered so.
         answer: changes the answer that opens a transfer.
         switch: after the first cut the model is this one.
+        then: called after the first cut.
     """
 
     cuts: list[int] = field(default_factory=list)
@@ -42,6 +43,7 @@ class Harm:
     refuse: tuple[int, dict[str, str]] | None = None
     answer: Callable[[dict[str, Any]], None] | None = None
     switch: str | None = None
+    then: Callable[[], object] | None = None
 
 
 class Streams:
@@ -64,7 +66,8 @@ class Streams:
             name = self.harm.switch
         model = self.store.model(name)
         have = set(asked.get("have", ()))
-        sent = [block for block in model.blocks if block.digest not in have]
+        blocks = self.store.orders.blocks(model)
+        sent = [block for block in blocks if block.digest not in have]
         stream, data_start = self._stream(model, [block.digest for block in sent])
         if self.harm.spoil is not None:
             self.harm.spoil(stream, data_start)
@@ -80,7 +83,7 @@ class Streams:
             "admitted": True,
             "blocks": [
                 {"digest": one.digest, "size": one.size, "held": one.digest in have}
-                for one in model.blocks
+                for one in blocks
             ],
             "documents": {
                 digest: base64.b64encode(self._raw(digest)).decode()
@@ -94,6 +97,8 @@ class Streams:
 
     def cut(self) -> None:
         """What happens with the first cut."""
+        if self.harm.then is not None and not self._switched:
+            self.harm.then()
         self._switched = True
         if self.harm.forget:
             self.streams.clear()
@@ -183,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         if harm.stall is not None:
             self.wfile.write(stream[begin : harm.stall])
             streams.released.wait(30)
-            self.close_connection = True
+            self.wfile.write(stream[max(begin, harm.stall) :])
         elif harm.cuts and harm.cuts[0] >= begin:
             self.wfile.write(stream[begin : harm.cuts.pop(0)])
             streams.cut()

@@ -162,6 +162,49 @@ def test_a_cut_in_any_region_is_resumed(
             assert done.report.received_bytes == len(streams.streams["1"])
 
 
+def test_nothing_waits_for_the_bytes_of_others(store: Store, add: Adder, device: Store) -> None:
+    """A server that sends the layers used first and second, and nothing more until they were
+    computed: the forward, of a module that registers them last, goes on all the same."""
+    import tiny_models
+
+    state = add("m", "backwards")
+    x = torch.linspace(-1, 1, 8).reshape(2, 4)
+    with Runtime(store) as runtime:
+        runtime.infer_while_loading("m", x)
+    tiny_models.TWO_RAN.clear()
+    two = sum(block.bytes for block in store.orders.blocks(store.model("m"))[:2])
+    before = regions(store, device)["header's end"]
+    with (
+        serving(store, Harm(stall=before + two)) as (url, streams),
+        StreamClient(url, device, patience=EAGER) as client,
+    ):
+        streams.released = tiny_models.TWO_RAN
+        done = client.infer("m", x)
+    assert torch.equal(done.output, normal_output("backwards", state, x))
+    assert done.report.cuts == 0
+
+
+def test_an_order_that_becomes_known_in_between(store: Store, add: Adder, device: Store) -> None:
+    """A server that was started anew knows another order: the transfer that it opens for the rest
+    has that one, and the model is whole."""
+    state = add("m", "conv")
+    model = store.model("m")
+    backwards = [block.digest for block in reversed(model.blocks)]
+    harm = Harm(
+        cuts=[regions(store, device)["a block's end"]],
+        forget=True,
+        then=lambda: store.orders.note(model, backwards),
+    )
+    done, streams = stream(store, device, "m", harm=harm)
+    assert torch.equal(done.output, normal_output("conv", state, X))
+    assert done.report.reopened == 1
+    arrived = sorted(done.report.overlap.layers, key=lambda layer: layer.ready_s)
+    first, *rest = [block.id for block in model.blocks]
+    assert [layer.name for layer in arrived] == [first, *reversed(rest)]
+    assert not device.verify().problems
+    assert streams.opened[1]["have"][0] == model.blocks[0].digest
+
+
 def test_a_server_that_cuts_again_and_again_is_an_error(
     store: Store, add: Adder, device: Store
 ) -> None:

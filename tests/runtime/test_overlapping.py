@@ -57,6 +57,40 @@ def test_a_damaged_block_is_told_and_nothing_stays(store: Store, add: Adder) -> 
         assert torch.equal(done.output, normal_output("conv", state, X))
 
 
+def test_the_order_of_use_is_watched_once(store: Store, add: Adder) -> None:
+    """The first forward of an architecture finds the blocks in the manifest's order, the next one
+    in its own: a tied weight at its first use, and nothing that is needed later before it. Answers
+    are bit-equal both times; a forward that fails teaches nothing."""
+    states = {name: add(name, "backwards", seed=seed) for seed, name in enumerate(("a", "b"))}
+    x = torch.linspace(-1, 1, 8).reshape(2, 4)
+    with Runtime(store) as runtime:
+        with pytest.raises(RuntimeError):
+            runtime.infer_while_loading("a", torch.zeros(2, 9))
+        assert not store.orders.knows(store.model("a"))
+    for name, state in states.items():
+        with Runtime(Store.open(store.path)) as runtime:
+            done = runtime.infer_while_loading(name, x)
+        assert torch.equal(done.output, normal_output("backwards", state, x))
+        ids = [layer.name for layer in done.overlap.layers]
+        assert ids == ["again", "second", "third"]  # `again` holds the weight of `first`
+        arrived = sorted(done.overlap.layers, key=lambda layer: layer.arrived_s)
+        manifest = ["again", "third", "second"]
+        assert [one.name for one in arrived] == (manifest if name == "a" else ids)
+    assert done.overlap.out_of_order == 0
+
+
+def test_whole_models_have_their_order_too(store: Store, add: Adder) -> None:
+    """Without sharing in memory blocks are the model's own, and the order is the same."""
+    add("m", "backwards")
+    with Runtime(store, partial=False) as runtime:
+        for _ in range(2):
+            runtime.clear()
+            done = runtime.infer_while_loading("m", torch.zeros(1, 4))
+    assert done.overlap.out_of_order == 0
+    ids = [block.id for block in store.orders.blocks(store.model("m"))]
+    assert ids == ["again", "second", "third"]
+
+
 def test_a_forward_that_fails_leaves_the_model_resident(store: Store, add: Adder) -> None:
     """Its own error passes through; the blocks are all there for the next call."""
     state = add("m", "conv")

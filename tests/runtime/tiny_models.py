@@ -341,39 +341,44 @@ class Backwards(nn.Module):
     """Layers registered in the reverse of their use; the one registered first has the weight of the
     one used first."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.again = nn.Linear(4, 4, bias=False)
-        self.third = nn.Linear(4, 4)
-        self.second = nn.Linear(4, 4)
-        self.first = nn.Linear(4, 4, bias=False)
+        self.again = nn.Linear(width, width, bias=False)
+        self.third = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+        self.first = nn.Linear(width, width, bias=False)
         self.again.weight = self.first.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 4) -> (n, 4)."""
-        out: Tensor = self.again(self.third(self.second(self.first(x))))
+        """(n, width) -> (n, width)."""
+        x = self.second(self.first(x))
+        TWO_RAN.set()
+        out: Tensor = self.again(self.third(x))
         return out
 
 
-def backwards() -> nn.Module:
-    """See `Backwards`."""
-    return Backwards()
+TWO_RAN = threading.Event()
+
+
+def backwards(width: int = 4) -> nn.Module:
+    """See `Backwards`; `TWO_RAN` is set when two layers were computed."""
+    return Backwards(width)
 
 
 class InAnyOrder(nn.Module):
     """Three layers, used in the order that the caller names."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
 
     def forward(self, x: Tensor, order: list[int]) -> Tensor:
-        """(n, 4) -> (n, 4)."""
+        """(n, width) -> (n, width)."""
         for layer in order:
             x = self.layers[layer](x)
         return x
 
 
-def in_any_order() -> nn.Module:
+def in_any_order(width: int = 4) -> nn.Module:
     """See `InAnyOrder`."""
-    return InAnyOrder()
+    return InAnyOrder(width)

@@ -22,12 +22,13 @@ from safetensors.numpy import load
 from tests.server.distribution.store_servers import layered, make_store
 from tests.server.engines import FakeEngine
 from tests.server.running import Running, running
-from tests.server.streams.streaming import stock, whole_file
+from tests.server.streams.streaming import stock, tensors, whole_file
 from trunkline.server.streams.calls import Streams
 from trunkline.server.streams.offering import Offer
 from trunkline.server.streams.transfers import StreamLimits
 from trunkline.server.work import Limits, ServerSettings
-from trunkline.store import Store
+from trunkline.store import Architecture, Source, Store
+from trunkline.store.sources import open_tensors
 
 
 @dataclass
@@ -197,6 +198,38 @@ def test_cut_and_resumed(large: Site) -> None:
     found = load(body + rest.data)
     for name, value in whole_file(large.store, "big").items():
         np.testing.assert_array_equal(found[name], value)
+
+
+def test_an_order_that_becomes_known_between_two_connections(tmp_path: Path) -> None:
+    """A transfer keeps the order with which it began, byte for byte; the next one has the new one,
+    another validator, and the planner's layers in that order, whatever the manifest's is."""
+    store = Store.open(tmp_path / "store", create=True)
+    architecture = Architecture("factory", factory="nets:net")
+    store.add("one", Source(open_tensors(tensors(1)).tensors, architecture))
+    for site in site_of(store, link_bytes_per_s=1e9):
+        each = [1.0, 2.0, 3.0, 4.0]  # z, a, m, b
+        opened = site.open(compute_s=each)
+        whole = site.get(opened).data
+        digests = [one["digest"] for one in opened["blocks"]]
+        assert store.orders.note(store.model("one"), [digests[3], digests[0]])
+        half = len(whole) // 2
+        rest = site.get(opened, Range=f"bytes={half}-", **{"If-Range": opened["etag"]})
+        assert (rest.status, rest.data) == (206, whole[half:])
+        again = site.open(compute_s=each)
+        assert again["etag"] != opened["etag"]
+        found = [one["digest"] for one in again["blocks"]]
+        assert found == [digests[3], digests[0], digests[1], digests[2]]
+        content = site.get(again).data
+        values = load(content)
+        for name, value in whole_file(store, "one").items():
+            np.testing.assert_array_equal(values[name], value)
+        last = again["blocks"][0]
+        file = store.blob_path(digests[3]).read_bytes()
+        assert file.endswith(content[last["begin"] : last["end"]])
+        for one, seconds in ((opened, (1.0, 2.0, 3.0, 4.0)), (again, (4.0, 1.0, 2.0, 3.0))):
+            progress = site.streams.transfers.get(one["id"]).progress
+            progress.return_to(0, 0.0)
+            assert progress.demand(0.0, True).compute_s == seconds
 
 
 def test_resume_after_a_restart(tmp_path: Path) -> None:
