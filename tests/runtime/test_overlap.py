@@ -37,6 +37,8 @@ def test_order_of_arrival_is_told() -> None:
     assert Overlap(layers, 0.0, 5.0).out_of_order == 1
     held = (layer(2, 0, 2, 3), layer(1, 3, 3, 4, sent=0), layer(3, 4, 4, 5))
     assert Overlap(held, 0.0, 5.0).out_of_order == 0
+    late = (layer(2, 0, 2, 3, sent=0), layer(1, 3, 3, 4), layer(3, 4, 4, 5))
+    assert Overlap(late, 0.0, 5.0).out_of_order == 0
 
 
 def test_a_forward_without_weights() -> None:

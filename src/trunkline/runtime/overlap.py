@@ -118,12 +118,13 @@ class Overlap:
 
     @property
     def out_of_order(self) -> int:
-        """How many layers came earlier than one that was used before them: 0 where the blocks
-        came in the order of use."""
+        """How many of the layers that were sent came earlier than one that was used before them: 0
+        where the blocks came in the order of use."""
         latest, count = 0.0, 0
         for layer in self.layers:
-            count += layer.sent_bytes > 0 and layer.arrived_s < latest
-            latest = max(latest, layer.arrived_s)
+            if layer.sent_bytes:
+                count += layer.arrived_s < latest
+                latest = max(latest, layer.arrived_s)
         return count
 
     def to_dict(self) -> dict[str, Any]:
