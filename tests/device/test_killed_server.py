@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,8 @@ from trunkline.store import Store
 from trunkline.store.registry import Patience
 
 WIDTH, LAYERS = 128, 12
-LINK = "--link=2Mbit"
-"""Twelve layers of 66 kB take 3.2 s, so the first ones are there long before the last."""
+LINK = "--link=0.5Mbit"
+"""Twelve layers of 66 kB take 13 s, so the first one is there long before the last."""
 
 
 @pytest.fixture
@@ -62,41 +62,59 @@ def check(site: Site, device: Store) -> None:
 
 
 def kill_midway(server: Process, site: Site, device: Store) -> int:
-    """Kill a server when some blocks have come to the device, and the last one has not; their bytes
-    there after the server's end."""
+    """Kill a server when a block has come to the device, and the last one has not; the bytes of the
+    blocks that are there after the server's end."""
     blocks = site.store.model("m").blocks
 
     def came() -> int:
         there = set(device.digests())
         return sum(block.bytes for block in blocks if block.digest in there)
 
-    until(lambda: came() > 0)
+    until(lambda: came() > 0, 60)
     server.process.kill()
     server.process.wait(60)
     assert 0 < came() < site.store.model("m").bytes
     return came()
 
 
-def test_a_server_that_is_killed_and_started_again(site: Site, device: Store) -> None:
+@pytest.fixture
+def run(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command with some patience, where the factory of the model is trusted."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", site.environment["XDG_CONFIG_HOME"])
+
+    def call(tries: int, *command: str) -> tuple[int, str, str]:
+        patience = Patience(tries=tries, first_s=0.01, most_s=0.2, read_s=60)
+        monkeypatch.setattr(device_client, "PATIENCE", patience)
+        return runner(capsys)(*command)
+
+    return call
+
+
+@pytest.fixture
+def beside() -> Iterator[ThreadPoolExecutor]:
+    """A thread that does something to the server meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def test_a_server_that_is_killed_and_started_again(
+    site: Site, device: Store, run: Callable[..., tuple[int, str, str]], beside: ThreadPoolExecutor
+) -> None:
     """At the same port: the client opens another transfer of the rest, and ends as if nothing had
     happened, with no block sent twice but for the one that was under way."""
-    with serving(site, LINK) as server:
-        client = subprocess.Popen(
-            [sys.executable, "-m", "trunkline", *words(site, device, server.url)],
-            env=site.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
+    with ExitStack() as servers:
+        server = servers.enter_context(serving(site, LINK))
+
+        def kill_and_start() -> str:
             kill_midway(server, site, device)
-            with serving(site, f"--port={server.port}") as again:
-                out, err = client.communicate(timeout=120)
-                assert again.url == server.url
-        finally:
-            client.kill()
-            client.communicate()
-    assert (client.returncode, err) == (0, "")
+            return servers.enter_context(serving(site, f"--port={server.port}")).url
+
+        again = beside.submit(kill_and_start)
+        status, out, err = run(1000, *words(site, device, server.url))
+        assert again.result() == server.url
+    assert (status, err) == (0, "")
     report = json.loads(out)
     assert report["reopened"] == 1
     layers = report["layers"]
@@ -107,20 +125,14 @@ def test_a_server_that_is_killed_and_started_again(site: Site, device: Store) ->
 
 
 def test_a_server_that_stays_dead(
-    site: Site, device: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Site, device: Store, run: Callable[..., tuple[int, str, str]], beside: ThreadPoolExecutor
 ) -> None:
     """One line, status 2, no output and no model in the store, when patience has ended; the blocks
     that came are there for the next try, which receives the others only."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", site.environment["XDG_CONFIG_HOME"])
-    eager = Patience(tries=3, first_s=0.01, most_s=0.1, read_s=20)
-    monkeypatch.setattr(device_client, "PATIENCE", eager)
-    run = runner(capsys)
-    came: list[int] = []
     with serving(site, LINK) as server:
-        killer = threading.Thread(target=lambda: came.append(kill_midway(server, site, device)))
-        killer.start()
-        status, out, err = run(*words(site, device, server.url))
-        killer.join()
+        killed = beside.submit(kill_midway, server, site, device)
+        status, out, err = run(3, *words(site, device, server.url))
+        came = killed.result()
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert f"no answer from {server.url}" in err
@@ -130,9 +142,9 @@ def test_a_server_that_stays_dead(
 
     streams = Streams(Offer(site.store), Limits())
     with running(FakeEngine({}), streams=streams) as there:
-        status, out, err = run(*words(site, device, there.url))
+        status, out, err = run(3, *words(site, device, there.url))
     assert (status, err) == (0, "")
     report = json.loads(out)
-    assert report["held_bytes"] >= came[0] > 0
-    assert report["received_bytes"] < report["bytes"] - came[0] + 2**14
+    assert report["held_bytes"] >= came > 0
+    assert report["received_bytes"] < report["bytes"] - came + 2**14
     check(site, device)
