@@ -28,7 +28,8 @@ from trunkline.experiments.clairvoyant import clairvoyant_bound
 from trunkline.experiments.online import Replay, replay
 from trunkline.experiments.scenario import paper_problem
 from trunkline.experiments.traces import Arrival, draw_trace
-from trunkline.loading.online import Costs, Waiting, policy
+from trunkline.loading.online import Costs, Waiting
+from trunkline.loading.policies import policy
 from trunkline.loading.scheduler import Scheduler
 
 LOADS = (1.0, 1.4, 1.8, 2.4, 3.0, 4.5)

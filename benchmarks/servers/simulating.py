@@ -12,7 +12,8 @@ from trunkline.experiments.online import Replay, replay
 from trunkline.experiments.simulation import units_of_patience
 from trunkline.experiments.traces import Arrival
 from trunkline.links import Link, Stage
-from trunkline.loading.online import Costs, policy
+from trunkline.loading.online import Costs
+from trunkline.loading.policies import policy
 
 POLICY = "urgency"
 """The server's own."""

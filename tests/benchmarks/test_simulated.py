@@ -28,7 +28,8 @@ from trunkline.experiments.traces import Arrival
 from trunkline.library import Model, ModelLibrary
 from trunkline.links import Link, Stage
 from trunkline.loading import LoadingModel
-from trunkline.loading.online import Costs, policy
+from trunkline.loading.online import Costs
+from trunkline.loading.policies import policy
 
 FIGURES = Figures(10, 8, 1, 1, 5, 200.0, 0.1, 0.2, 1.0, 2.0)
 

@@ -15,7 +15,7 @@ from trunkline.experiments.online import replay
 from trunkline.experiments.simulation import WAYS, costs_of, units_of_patience
 from trunkline.experiments.trace_document import save_trace
 from trunkline.experiments.traces import draw_trace
-from trunkline.loading.online import policy
+from trunkline.loading.policies import policy
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -11,7 +11,8 @@ from trunkline.experiments.traces import Arrival
 from trunkline.library import Model, ModelLibrary
 from trunkline.links import Link, Stage
 from trunkline.loading import LoadingModel
-from trunkline.loading.online import POLICIES, Costs, policy
+from trunkline.loading.online import Costs
+from trunkline.loading.policies import POLICIES, policy
 
 
 def costs(memory: float | None, *, partial: bool = True) -> Costs:

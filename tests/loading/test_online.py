@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,45 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.errors import UnknownMethodError
-from trunkline.library import Model, ModelLibrary
-from trunkline.links import Link, Stage
-from trunkline.loading import LoadingModel
-from trunkline.loading.online import (
-    POLICIES,
-    Choice,
-    Costs,
-    Queue,
-    View,
-    Waiting,
-    evictions,
-    policy,
-)
-
-BLOCKS = {"trunk": 6.0, "a": 1.0, "b": 2.0, "c": 3.0, "c2": 1.0}
-
-
-def costs(
-    memory: float | None = None, *, partial: bool = True, max_batch: int = 3, mu: float = 0.1
-) -> Costs:
-    """Three models: a and b on one trunk, c alone; a byte loads in a second."""
-    library = ModelLibrary(
-        BLOCKS,
-        [Model("a", ("trunk", "a")), Model("b", ("trunk", "b")), Model("c", ("c", "c2"))],
-    )
-    models = tuple(LoadingModel(name, 0.5, mu, max_batch) for name in "abc")
-    return Costs(library, Link((Stage(1.0),)), models, memory, partial)
-
-
-def view(of: Costs, waiting: list[Waiting], resident: str = "", now_s: float = 0.0) -> View:
-    """A view with the blocks of these models resident."""
-    queue = Queue(len(of.models))
-    for one in waiting:
-        queue.add(one)
-    there = np.zeros(len(of.sizes), dtype=bool)
-    for name in resident:
-        there |= of.holds[of.library.index(name)]
-    return View(of, now_s, queue, there, np.zeros(3), np.zeros(len(of.sizes)))
+from tests.loading.views import costs, view
+from trunkline.loading.online import Waiting, evictions
 
 
 def test_only_what_is_lacking_is_charged() -> None:
@@ -93,37 +57,6 @@ def test_a_batch_of_single_tasks_is_as_large_as_can_be(deadlines: list[float]) -
     assert len(seen.batch(2)) == most
 
 
-def test_the_rules_choose_as_they_say() -> None:
-    """c came first; a has the earliest deadline; b has three requests for nothing but its compute
-    (0.8 s); with b's deadline far off and a's near (loading 1 s), `urgency` prefers a."""
-    waiting = [
-        Waiting(90.0, 0.0, 1, 2),
-        Waiting(5.0, 1.0, 2, 0),
-        *(Waiting(80.0, 2.0, key, 1) for key in (3, 4, 5)),
-    ]
-    seen = view(costs(), waiting, "b")
-    chosen = {name: rule(seen) for name, rule in POLICIES.items()}
-    assert {name: one.model for name, one in chosen.items() if one} == {
-        "fcfs": 2,
-        "edf": 0,
-        "greatest-rate": 1,
-        "urgency": 0,
-    }
-    assert chosen["greatest-rate"] == Choice(1, tuple(waiting[2:]))
-
-
-@pytest.mark.parametrize("name", POLICIES)
-def test_nothing_to_serve(name: str) -> None:
-    """An empty queue, or one that cannot be met, gives no choice; zero costs divide nothing."""
-    rule = policy(name)
-    assert rule(view(costs(), [])) is None
-    assert rule(view(costs(), [Waiting(1.0, 0.0, 1, 0)])) is None
-    free = Costs(costs().library, Link(), tuple(LoadingModel(n, 0.0, 0.0, 1) for n in "abc"), None)
-    found = rule(view(free, [Waiting(0.0, 0.0, 1, 0)]))
-    assert found is not None
-    assert found.model == 0
-
-
 @given(
     memory=st.integers(8, 13),
     resident=st.sampled_from(["", "a", "ab", "ac", "abc", "c"]),
@@ -148,15 +81,37 @@ def test_evictions_make_room_and_no_more(
         assert of.sizes @ after + least > memory or len(of.sizes[gone]) > 1
 
 
+def test_what_comes_after_a_batch() -> None:
+    """After a batch of b, with room for 12 bytes and a's and c's blocks there: its request is out,
+    it has ended (3.5 + 2 + 0.6), its own 2 bytes came, and what nobody waits for made room. The
+    view itself stays as it was."""
+    of = costs(12.0)
+    first, second = Waiting(9.0, 0.0, 1, 1), Waiting(20.0, 0.0, 2, 2)
+    seen = view(of, [first, second], "ac", now_s=3.5)  # 11 bytes; b needs 2 more
+    after = seen.after(1, (first,))
+    assert after.now_s == pytest.approx(6.1)
+    assert list(after.queue) == [second]
+    assert {of.blocks[place] for place in np.flatnonzero(after.resident)} == {
+        ("trunk",),
+        ("b",),
+        ("c", "c2"),
+    }
+    assert after.load_s == [1.0, 0.0, 0.0]
+    assert len(seen.queue) == 2
+    assert not seen.resident[of.holds[1]].all()
+
+
+@pytest.mark.parametrize(("ahead", "load_s"), [(True, 3.4), (False, 4.0)])
+def test_what_loads_meanwhile(ahead: bool, load_s: float) -> None:
+    """c's 4 bytes load from the begin of b's computing (0.6 s) on, or only after it."""
+    of = costs()
+    seen = replace(view(of, [Waiting(9.0, 0.0, 1, 1)], "b"), ahead=ahead)
+    assert seen.after(1, tuple(seen.queue)).load_s[2] == pytest.approx(load_s)
+
+
 def test_what_nobody_waits_for_leaves_first() -> None:
     """With requests for b waiting, room for c is made of a's own block and not of the trunk."""
     of = costs(12.0)
     seen = view(of, [Waiting(9.0, 0.0, 1, 1)], "ab")  # 9 bytes; c needs 4
     gone = {of.blocks[place] for place in np.flatnonzero(evictions(seen, 2))}
     assert gone == {("a",)}
-
-
-def test_an_unknown_policy() -> None:
-    """The message names those there are."""
-    with pytest.raises(UnknownMethodError, match="no policy 'best'; there are urgency"):
-        policy("best")

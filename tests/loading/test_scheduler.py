@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from trunkline.library import Model, ModelLibrary
 from trunkline.links import Link, Stage
 from trunkline.loading import LoadingModel
-from trunkline.loading.online import POLICIES, Choice, Costs, View, Waiting, policy
+from trunkline.loading.online import Choice, Costs, View, Waiting
+from trunkline.loading.policies import POLICIES, policy
 from trunkline.loading.problem import in_time
 from trunkline.loading.scheduler import Scheduler
 

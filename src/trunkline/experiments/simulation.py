@@ -12,7 +12,8 @@ from trunkline.errors import UnknownMethodError
 from trunkline.experiments.online import Replay, replay
 from trunkline.experiments.traces import Arrival
 from trunkline.loading import LoadingProblem
-from trunkline.loading.online import POLICIES, Costs, policy
+from trunkline.loading.online import Costs
+from trunkline.loading.policies import POLICIES, policy
 
 LRU = "lru"
 """The usual server: models are loaded whole, leave whole by last use, first come first served."""

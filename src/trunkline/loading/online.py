@@ -3,47 +3,27 @@
 A server asks at each free moment; what it knows is a `View`: the clock, the requests that wait, the
 blocks that are resident, what each model was asked for so far. A policy answers with a `Choice` or
 with nothing. Policies keep no state and see no clock, so the same code runs in a server and in a
-simulation.
+simulation. The policies are in `trunkline.loading.policies`.
 
 The batch of a model is the same under every policy: as many of its waiting requests as can all be
 answered in time, and of the ways to choose so many the most urgent. Requests that can no longer be
 answered, even if they were next and alone, are for the caller to refuse (`View.hopeless`).
-
-Default policy `urgency`: the batch with the most weight per second,
-
-    sum over its requests of exp(-(d - f) / K)  /  (f - now + 2 V),
-    K = 4 x mean length of the batches
-
-with f the batch's finish, d a request's deadline and V the time to load what its model lacks: the
-rate of answers, where an answer that can wait counts less, and so does one that needs the link,
-also while that would load beside computing: what it brings drives out what others need. With
-K -> infinity and without V it is the greatest rate of Algorithm 3. The form is the apparent
-tardiness cost rule of scheduling with set-up times (Lee, Bhaskaran, Pinedo 1997); the factors 4 and
-2 were chosen by simulation.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.errors import UnknownMethodError
 from trunkline.library import ModelLibrary
 from trunkline.links import Link
 from trunkline.loading.problem import TIME_TOLERANCE, LoadingModel
-
-SPAN: Final = 4.0
-"""K of `urgency` in mean lengths of the batches at hand."""
-
-CHARGE: Final = 2.0
-"""How often `urgency` counts the time to load a batch's blocks beside the batch's length."""
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -178,6 +158,14 @@ class Queue:
             line = self.by_model[model]
             self.by_model[model] = [one for one in line if one.key not in of_model]
 
+    def without(self, model: int, gone: Sequence[Waiting]) -> Queue:
+        """A copy without these requests of a model."""
+        copy = Queue(0)
+        copy.by_model = self.by_model.copy()
+        keys = {one.key for one in gone}
+        copy.by_model[model] = [one for one in self.by_model[model] if one.key not in keys]
+        return copy
+
 
 @dataclass(frozen=True)
 class View:
@@ -193,6 +181,7 @@ class View:
         arriving: which pieces are on their way; None for none.
         arrive_s: when they will be there.
         whole_load_s: `Costs.load_seconds` of what is resident, if the caller has it.
+        ahead: whether blocks load while a batch computes.
     """
 
     costs: Costs
@@ -205,6 +194,7 @@ class View:
     arriving: Bits | None = None
     arrive_s: float = 0.0
     whole_load_s: Sequence[float] | None = None
+    ahead: bool = False
 
     @cached_property
     def missing_s(self) -> Sequence[float]:
@@ -266,6 +256,25 @@ class View:
         tasks = sum(one.tasks for one in batch)
         return self.now_s + self.load_s[model] + self.costs.compute_seconds(model, tasks)
 
+    def after(self, model: int, batch: Sequence[Waiting]) -> View:
+        """As of the end of a batch that begins now, if nothing comes meanwhile."""
+        resident, whole_load_s = self.resident, self.whole_load_s
+        if self.missing_s[model] > 0:
+            needs, evict = self.costs.holds[model], evictions(self, model)
+            resident = (resident if evict is None else resident & ~evict) | needs
+            whole_load_s = None
+        return View(
+            self.costs,
+            self.finish_s(model, batch),
+            self.queue.without(model, batch),
+            resident,
+            self.asked,
+            self.last_use_s,
+            self.now_s + self.load_s[model] if self.ahead else None,
+            whole_load_s=whole_load_s,
+            ahead=self.ahead,
+        )
+
     def hopeless(self) -> list[Waiting]:
         """Requests that would be late even if they were next, alone."""
         return [
@@ -285,78 +294,6 @@ class Choice:
 
 
 Policy = Callable[[View], Choice | None]
-
-
-def urgency(view: View) -> Choice | None:
-    """The batch with the most weight per second; see the module's docstring."""
-    batches = _batches(view)
-    if len(batches) < 2:
-        return Choice(*batches[0][:2]) if batches else None
-    lengths = [finish_s - view.now_s for _, _, finish_s in batches]
-    scale = SPAN * sum(lengths) / len(lengths)
-
-    def merit(place: int) -> tuple[float, float, int]:
-        model, batch, finish_s = batches[place]
-        weight = sum(
-            one.tasks * math.exp((finish_s - one.deadline_s) / scale) if scale else one.tasks
-            for one in batch
-        )
-        spent = lengths[place] + CHARGE * view.missing_s[model]
-        return weight / max(spent, 1e-12), -batch[0].deadline_s, -model
-
-    model, batch, _ = batches[max(range(len(batches)), key=merit)]
-    return Choice(model, batch)
-
-
-def greatest_rate(view: View) -> Choice | None:
-    """The batch with the most tasks per second (Algorithm 3, continuous)."""
-    batches = _batches(view)
-    if not batches:
-        return None
-
-    def rate(one: tuple[int, tuple[Waiting, ...], float]) -> tuple[float, float, int]:
-        model, batch, finish_s = one
-        tasks = sum(waiting.tasks for waiting in batch)
-        return tasks / max(finish_s - view.now_s, 1e-12), -batch[0].deadline_s, -model
-
-    model, batch, _ = max(batches, key=rate)
-    return Choice(model, batch)
-
-
-def edf(view: View) -> Choice | None:
-    """The model of the earliest deadline that can be met."""
-    batches = _batches(view)
-    if not batches:
-        return None
-    model, batch, _ = min(batches, key=lambda one: one[1][0])
-    return Choice(model, batch)
-
-
-def fcfs(view: View) -> Choice | None:
-    """The model of the request that came first, of those that can be answered in time."""
-    batches = _batches(view)
-    if not batches:
-        return None
-    model, batch, _ = min(batches, key=lambda one: min((w.arrived_s, w.key) for w in one[1]))
-    return Choice(model, batch)
-
-
-POLICIES: Final[Mapping[str, Policy]] = {
-    "urgency": urgency,
-    "greatest-rate": greatest_rate,
-    "edf": edf,
-    "fcfs": fcfs,
-}
-"""Every policy by name."""
-
-
-def policy(name: str) -> Policy:
-    """The policy of a name (UnknownMethodError if there is none)."""
-    try:
-        return POLICIES[name]
-    except KeyError:
-        known = ", ".join(POLICIES)
-        raise UnknownMethodError(f"no policy {name!r}; there are {known}") from None
 
 
 def evictions(view: View, model: int, keep: Bits | None = None) -> Bits | None:
@@ -406,12 +343,3 @@ def _fill(line: Sequence[Waiting], room: int) -> tuple[list[Waiting], int]:
             if tasks == room:
                 break
     return chosen, tasks
-
-
-def _batches(view: View) -> list[tuple[int, tuple[Waiting, ...], float]]:
-    """Model, batch and finish of every batch that can be served in time."""
-    found = []
-    for model, line in enumerate(view.queue.by_model):
-        if line and (batch := view.batch(model)):
-            found.append((model, batch, view.finish_s(model, batch)))
-    return found

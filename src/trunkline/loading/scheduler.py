@@ -32,8 +32,8 @@ from trunkline.loading.online import (
     View,
     Waiting,
     evictions,
-    urgency,
 )
+from trunkline.loading.policies import urgency
 from trunkline.loading.problem import in_time
 
 
@@ -286,6 +286,7 @@ class Scheduler:
             None if self.loading is None else self.loading.bring,
             link_s,
             self.load_s,
+            self.ahead,
         )
 
     def _held(self, batch: Batch) -> Bits:

@@ -27,7 +27,8 @@ from trunkline.errors import (
     TrunklineError,
     UnknownModelError,
 )
-from trunkline.loading.online import Waiting, policy
+from trunkline.loading.online import Waiting
+from trunkline.loading.policies import policy
 from trunkline.loading.problem import in_time
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Shape, extent
@@ -49,7 +50,7 @@ class LocalEngine:
         runtime: moves blocks and runs models. It is closed with the engine.
         models: what is served, by name.
         estimates: what loads and forwards take.
-        policy_name: chooses the next batch (`trunkline.loading.online.POLICIES`).
+        policy_name: chooses the next batch (`trunkline.loading.policies.POLICIES`).
         limits: of the queue, batches and forwards; None for the defaults.
         observer: told of everything.
         only: if given, no other models of the store are taken in.

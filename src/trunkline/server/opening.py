@@ -10,7 +10,7 @@ from typing import Final
 import torch
 
 from trunkline.errors import InputError, NotInStoreError
-from trunkline.loading.online import policy as check_policy
+from trunkline.loading.policies import policy as check_policy
 from trunkline.runtime.device import available_bytes
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.runtime.profile import load_profile
