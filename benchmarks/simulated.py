@@ -19,6 +19,10 @@ as when it was profiled. So every trace is simulated three times: "simulated" is
 simulate` says; "+ overhead" lets every request take longer by what was measured first, the wait at
 the idle server beyond loading and computing; "+ prices" also scales loads and forwards to what
 those of the run took, so what is still off is not the profile's. Off is simulation minus run.
+
+At the prices of the run, two more simulations of the same traces say what better choices could
+reach: a plan that knows all requests beforehand (`trunkline.experiments.foresight`), and the
+server's policy with memory for everything.
 """
 
 from __future__ import annotations
@@ -45,8 +49,10 @@ from benchmarks.servers.simulating import (
     ROWS,
     Counted,
     Figures,
+    Reach,
     at_prices,
     of_run,
+    reach,
     simulated,
     typical_error,
     with_overhead,
@@ -94,12 +100,14 @@ class Profiled(Own):
 @dataclass(frozen=True)
 class Trial:
     """A run, and the simulations of its trace: as `trunkline simulate` does it, with the overhead,
-    and with it at the prices that loads and forwards had in the run."""
+    and with it at the prices that loads and forwards had in the run; what could be reached then.
+    """
 
     run: Figures
     plain: Figures
     laden: Figures
     priced: Figures
+    reach: Reach
 
 
 WAYS = {"simulated": "plain", "+ overhead": "laden", "+ prices": "priced"}
@@ -132,6 +140,7 @@ def main() -> int:
         found, good = measure(terms, costs, given, rate, overhead_s)
     for case, trials in found.items():
         show(case, case[1] * rate, trials)
+    show_reach(found)
     judge([one for trials in found.values() for one in trials])
     return 0 if good else 1
 
@@ -222,7 +231,9 @@ def measure(
                 print(f"WRONG: {outcome.wrong} answers differ, {outcome.failed} requests failed")
             ways = (costs, laden, with_overhead(at_prices(costs, counted), overhead_s))
             simulations = [simulated(one, trace) for one in ways]
-            found[case].append(Trial(of_run(outcome, counted), *simulations))
+            found[case].append(
+                Trial(of_run(outcome, counted), *simulations, reach(ways[-1], trace))
+            )
     return found, good
 
 
@@ -261,6 +272,24 @@ def show(case: Case, rate: float, trials: Sequence[Trial]) -> None:
     print(f"\n{case[0]}, load {case[1]:g}: {rate:.1f} requests/s, {sent:.0f} sent\n")
     header = [cell for way in WAYS for cell in (way, "off")]
     print(table(("median (quartiles)", "run", *header), rows))
+
+
+def show_reach(found: dict[Case, list[Trial]]) -> None:
+    """What better choices could reach, beside what ours did, at the prices of the run."""
+    rows = []
+    for (kind, load), trials in found.items():
+        all_ = [one.reach for one in trials]
+        shares = [
+            [100 * each for each in column]
+            for column in zip(*((r.ours, r.foreseen, r.everything) for r in all_), strict=True)
+        ]
+        most = [r.foreseen / r.everything for r in all_ if r.everything]
+        part = [r.ours / r.everything for r in all_ if r.everything]
+        cells = [f"{median(of):.2f}" if of else "-" for of in (part, most)]
+        rows.append((str(kind), f"{load:g}", *map(spread, shares), *cells))
+    print("\nanswered in time [%] at the prices of the run, and as a part of the last\n")
+    header = ("arrivals", "load", "ours", "all known", "all resident", "ours", "all known")
+    print(table(header, rows))
 
 
 def judge(trials: Sequence[Trial]) -> None:

@@ -1,4 +1,5 @@
-"""The simulation's part of `benchmarks.simulated`: a trace under a virtual clock, and its error."""
+"""The simulation's part of `benchmarks.simulated`: a trace under a virtual clock, its error, and
+what other choices could reach."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from benchmarks.servers.replay import Outcome
+from trunkline.experiments.foresight import foreseen
 from trunkline.experiments.online import Replay, replay
 from trunkline.experiments.simulation import units_of_patience
 from trunkline.experiments.traces import Arrival
@@ -120,16 +122,36 @@ def of_run(outcome: Outcome, counted: Counted) -> Figures:
 def simulated(costs: Costs, trace: Sequence[Arrival]) -> Figures:
     """The figures of a simulation that begins as the server does: every model was asked once, one
     after another. (That round is left out of them.) Nothing loads beside a forward."""
-    first = a_round(costs)
-    begin_s = first[-1].deadline_s
-    later = [
-        replace(one, arrival_s=one.arrival_s + begin_s, deadline_s=one.deadline_s + begin_s)
-        for one in trace
-    ]
+    first, later = _after_a_round(costs, trace)
     before, both = (
         replay(costs, some, policy(POLICY), ahead=False) for some in (first, (*first, *later))
     )
     return of_simulation(both, before)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Shares of a trace's requests that are answered in time, in simulations.
+
+    Attributes:
+        ours: by the server's policy.
+        foreseen: by a plan that knows all requests beforehand.
+        everything: by the server's policy, with memory for everything.
+    """
+
+    ours: float
+    foreseen: float
+    everything: float
+
+
+def reach(costs: Costs, trace: Sequence[Arrival]) -> Reach:
+    """What better choices could reach with the same memory, after a round as in `simulated`."""
+    first, later = _after_a_round(costs, trace)
+    roomy = replace(costs, memory_bytes=float(costs.sizes.sum()))
+    ours, everything = (simulated(one, trace).in_time for one in (costs, roomy))
+    known = foreseen(costs, (*first, *later)) - len(first)
+    ours, known, everything = (one / max(len(trace), 1) for one in (ours, known, everything))
+    return Reach(ours, known, everything)
 
 
 def of_simulation(both: Replay, before: Replay) -> Figures:
@@ -146,6 +168,18 @@ def of_simulation(both: Replay, before: Replay) -> Figures:
         p99_s=waits.wait_s(0.99),
         loading_s=both.loading_s - before.loading_s,
         computing_s=both.computing_s - before.computing_s,
+    )
+
+
+def _after_a_round(
+    costs: Costs, trace: Sequence[Arrival]
+) -> tuple[tuple[Arrival, ...], tuple[Arrival, ...]]:
+    """`a_round`, and the trace as it begins after it."""
+    first = a_round(costs)
+    begin_s = first[-1].deadline_s
+    return first, tuple(
+        replace(one, arrival_s=one.arrival_s + begin_s, deadline_s=one.deadline_s + begin_s)
+        for one in trace
     )
 
 

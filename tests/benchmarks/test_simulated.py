@@ -17,8 +17,10 @@ from benchmarks.servers.simulating import (
     ROWS,
     Counted,
     Figures,
+    Reach,
     at_prices,
     of_run,
+    reach,
     simulated,
     typical_error,
     with_overhead,
@@ -144,3 +146,13 @@ def test_laws() -> None:
         "bursts, Zipf 0.9",
         "poisson, uniform",
     ]
+
+
+def test_what_could_be_reached() -> None:
+    """With memory for one model, after a round that ends with `b`: `a` comes at 2 ms and is due
+    after a load of 1 MB and a forward, 4 ms. Ours begins with `b`, which came first and can wait;
+    who knows waits for `a`, and with memory for both nobody loads anything."""
+    trace = [Arrival(0.0, 1, 1.0), Arrival(2e-3, 0, 6e-3)]
+    found = reach(costs(4e6), trace)
+    assert (found.ours, found.foreseen, found.everything) == (0.5, 1.0, 1.0)
+    assert reach(costs(4e6), []) == Reach(0.0, 0.0, 0.0)
