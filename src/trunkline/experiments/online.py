@@ -1,4 +1,4 @@
-"""A server of models under a virtual clock: the policies of `trunkline.loading.online`, replayed.
+"""A server of models under a virtual clock: the policies of `trunkline.loading.policies`, replayed.
 
 The scheduler is the server's own (`trunkline.loading.scheduler`); loads and batches take as long as
 the costs say. A request that can no longer be answered in time is refused at the next event.

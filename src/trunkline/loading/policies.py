@@ -73,7 +73,7 @@ def _by_merit(view: View) -> list[_Batch]:
     if len(batches) < 2:
         return batches
     now_s, missing_s = view.now_s, view.missing_s
-    scale = SPAN * (sum(one.finish_s for one in batches) / len(batches) - now_s)
+    scale = SPAN * sum(one.finish_s - now_s for one in batches) / len(batches)
 
     def merit(one: _Batch) -> tuple[float, float, int]:
         model, requests, finish_s = one
