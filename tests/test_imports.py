@@ -97,6 +97,13 @@ def test_imports_stay_light(module):
     assert not HEAVY & {name.split(".")[0] for name in run.stdout.split()}
 
 
+def test_a_store_does_without_numpy():
+    """What moves models needs no numpy, whose import takes as long as a small pull."""
+    modules = "trunkline.cli, trunkline.store.registry, trunkline.store.registry.pulling"
+    code = f"import sys, {modules}; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.name)
 def test_one_concept_per_file(path):
     """No file passes 500 lines."""

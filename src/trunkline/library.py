@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class ModelLibrary:
     @cached_property
     def _incidence(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Which model (row) holds which merged block (column), and the bytes of the latter."""
+        import numpy as np  # here, for the commands on a store that do without
+
         incidence = np.zeros((len(self.models), len(self.merged)))
         for column, group in enumerate(self.merged):
             incidence[list(group.models), column] = 1.0

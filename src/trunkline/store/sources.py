@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trunkline.errors import StoreError, WeightsFormatError
 from trunkline.store.architecture import Architecture, InputSpec
 from trunkline.store.header import check_tensor_name, tensor_bytes
@@ -159,6 +157,8 @@ def check_tied(
 
 
 def _bytes_of(buffer: Any, where: str) -> memoryview:
+    import numpy as np  # only for who has tensors in memory
+
     if isinstance(buffer, np.ndarray):
         if not buffer.flags.c_contiguous:
             buffer = np.ascontiguousarray(buffer)
