@@ -148,11 +148,19 @@ class Catalog:
             {layer.path: layer.digest for layer in manifest.files},
         )
 
+    def know(self, digest: str, manifest: Manifest) -> None:
+        """Take over a manifest that was read already; its blob is in the store."""
+        self._manifests[digest] = manifest
+
     def look_at(self, blocks: Iterable[Layer]) -> None:
-        """Read the headers of blocks ahead, so that `read` finds them; what is wrong it tells."""
+        """Read the headers of blocks, and all manifests, ahead; what is wrong the next who reads
+        them is told."""
         for block in blocks:
             with suppress(StoreError):
                 self._block(block, {})
+        for entry in self.index().models.values():
+            with suppress(StoreError):
+                self.manifest(entry)
 
     def details(self, manifest: Manifest) -> Details:
         """Architecture, input, metadata, ties; all empty for another ModelPack tool's model."""

@@ -69,6 +69,29 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(layout: Layout) -> 
     assert list(layout.partials.iterdir()) == []
 
 
+def test_no_connection_waits_for_the_disk(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one blob is being synced, its turn at the registry is another's: with one request at a
+    time, two blobs get to the disk together."""
+    other = CONTENT[::-1]
+    blobs = {DIGEST: CONTENT, digest_of(other): other}
+    together = threading.Barrier(2)
+
+    def sync(fd: int) -> None:
+        together.wait(timeout=30)  # breaks, and fails the test, if one has to end first
+
+    monkeypatch.setattr("trunkline.store.partial.sync_data", sync)
+    with (
+        scripted(lambda request: Reply(200, blobs[request.path.rpartition("/")[2]])) as server,
+        layout.importing(),
+        ThreadPoolExecutor(2) as pool,
+    ):
+        fetcher = Fetcher(layout, lambda _: None, requests=1)
+        holder = connect(server.host)
+        layers = [Layer(digest, len(content), "") for digest, content in blobs.items()]
+        list(pool.map(lambda layer: fetcher.fetch(layer, [holder]), layers))
+    assert {digest: layout.read_blob(digest) for digest in blobs} == blobs
+
+
 def test_a_registry_without_ranges_begins_anew(layout: Layout) -> None:
     """A registry that sends the whole blob again is taken at its word."""
     cuts = [100_000, None]

@@ -17,6 +17,7 @@ from trunkline.store.manifest import Layer
 from trunkline.store.partial import Partial, open_partial
 from trunkline.store.registry.failures import why_lost
 from trunkline.store.registry.repository import Repository
+from trunkline.store.registry.transport import WORKERS
 
 PIECE_BYTES: Final = 2**18
 PROGRESS_BYTES: Final = 2**20
@@ -39,12 +40,14 @@ class Fetcher:
     Args:
         layout: the store's files; the caller holds `layout.importing()`.
         arrived: told of progress.
+        requests: blobs on their way at once; more threads may wait for the disk meanwhile.
     """
 
-    def __init__(self, layout: Layout, arrived: Arrived) -> None:
+    def __init__(self, layout: Layout, arrived: Arrived, requests: int = WORKERS) -> None:
         self._layout = layout
         self._arrived = arrived
         self._stop = threading.Event()
+        self._requests = threading.Semaphore(requests)
         self._lock = threading.Lock()
         self._reading: set[urllib3.BaseHTTPResponse] = set()
         self._left: set[Repository] = set()
@@ -65,7 +68,8 @@ class Fetcher:
                 return
             partial.read_back(self._stop.is_set)
             self._arrived(partial.done)
-            self._from_any(holders, partial)
+            with self._requests:
+                self._from_any(holders, partial)
             with self._lock:
                 self.resumed += partial.resumed
             partial.publish()

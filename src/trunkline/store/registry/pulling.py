@@ -23,6 +23,7 @@ from trunkline.store.digests import is_digest
 from trunkline.store.importing import Progress
 from trunkline.store.layout import Layout
 from trunkline.store.manifest import Layer, Manifest
+from trunkline.store.model import StoredModel
 from trunkline.store.partial import sizes
 from trunkline.store.reading import reason
 from trunkline.store.registry.fetching import Fetcher, Interrupted
@@ -85,13 +86,15 @@ def pull(
         meanwhile=lambda: catalog.look_at(here),
     )
     replaced = False
-    if not unchanged:
+    if unchanged:
+        model = catalog.model(name)
+    else:
         if not layout.has(digest, len(raw)):
             layout.write_blob(digest, [raw])
-        _check_model(catalog, name, entry, where)
+        catalog.know(digest, manifest)
+        model = _read_model(catalog, name, entry, where)
         replaced = publish(layout, name, digest, {digest: raw}, replace)
     note_origin(layout, origin, digest)
-    model = catalog.model(name)
     in_all = sum(one.size for one in blobs)
     return PullReport(
         name,
@@ -152,10 +155,11 @@ class _Fetching:
     ) -> None:
         self._layers = sorted(lacking, key=lambda one: -one.size)
         self._progress = progress
-        self._workers = max(1, min(workers, len(self._layers)))
+        # as many again wait for the disk, so that no connection does
+        self._workers = max(1, min(2 * workers, len(self._layers)))
         self._lock = threading.Lock()
         self._done, self._total = 0, sum(one.size for one in self._layers)
-        self.fetcher = Fetcher(layout, self._arrived)
+        self.fetcher = Fetcher(layout, self._arrived, workers)
 
     def run(self, holders: Holders, meanwhile: Callable[[], None]) -> None:
         """Fetch all, and do something else `meanwhile`; the first error ends the others where they
@@ -198,10 +202,10 @@ def _check_room(layout: Layout, lacking: Sequence[Layer]) -> None:
         )
 
 
-def _check_model(catalog: Catalog, name: str, entry: Layer, where: str) -> None:
-    """Refuse what would be a damaged model of this store."""
+def _read_model(catalog: Catalog, name: str, entry: Layer, where: str) -> StoredModel:
+    """The model, before it has its name; what would be a damaged one of this store is refused."""
     try:
-        catalog.read(name, entry)
+        return catalog.read(name, entry)
     except StoreError as error:
         raise StoreError(
             f"{shorten(where)} holds no model that can be used: {error}; nothing was added"
