@@ -108,6 +108,20 @@ def test_what_cannot_be_meant(run: Run, words: list[str], says: str) -> None:
     assert "lovelace" not in err
 
 
+@pytest.mark.parametrize(
+    ("reply", "says"), [(Reply(404), "status 404"), (Reply(200, b"{}"), "no ModelPack manifest")]
+)
+def test_a_first_pull_that_fails_leaves_no_store(
+    run: Run, tmp_path: Path, reply: Reply, says: str
+) -> None:
+    """Where nothing could be pulled, no empty store is made."""
+    with scripted(lambda _: reply) as server:
+        status, out, err = run("pull", f"oci://{server.host}/r:tag", "--insecure")
+    assert (status, out) == (2, "")
+    assert says in err
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_registry_that_fails(run: Run, tmp_path: Path) -> None:
     """A registry's refusal is one line; its control characters don't reach the terminal."""
     said = b'{"errors": [{"code": "DENIED", "message": "\\u001b[31mgo\\naway"}]}'

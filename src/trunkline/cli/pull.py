@@ -89,14 +89,20 @@ def _pull_one(
     insecure: bool,
     as_json: bool,
 ) -> None:
+    from trunkline.errors import NotInStoreError
     from trunkline.store.registry import Reference, open_repository
+    from trunkline.store.registry.pulling import read
     from trunkline.store.store import check_model_name
 
     wanted = Reference.parse(reference)
     chosen = name if name is not None else wanted.model_name
     check_model_name(chosen)
-    opened = open_store(store, create=True)
     origin = open_repository(wanted, insecure=insecure)
+    try:
+        opened = open_store(store)
+    except NotInStoreError:
+        read(origin.manifest(wanted.target)[1], reference)  # else an empty store would be left
+        opened = open_store(store, create=True)
     with progress_bar(f"pull {chosen}") as progress:
         report = opened.pull(origin, wanted.target, chosen, replace=replace, progress=progress)
     notes = tuple(_advice(opened, chosen))
