@@ -7,8 +7,10 @@ bottom ones or layers anywhere. A site has the first and pulls the second, from 
 docker-registry on loopback, plain HTTP. The other ways fetch the very blobs that are missing, and
 the manifest, from the same registry, in turn with `Store.pull`. They write files and do nothing
 else; a pull also hashes every byte, syncs every file, looks into every block, and names the model.
-"curl, then sha256sum and sync" is curl with the first two of these. Processes are timed from start
-to end, and so is the command `trunkline pull`, most of which is the start of Python.
+"curl, then sha256sum and sync" is curl with the first two of these, and "urllib3, 8 threads, sha256
+and sync" hashes each body while it comes and syncs it while others come, which is what is left of a
+pull without a store: the limit of one that is written in Python. Processes are timed from start to
+end, and so is the command `trunkline pull`, most of which is the start of Python.
 
 Bytes are those that the registry's log says it has sent. Beside them: the whole model as one file,
 and what chunking would move (the growth of casync's and of hf-xet's stores, both compressed, when
@@ -20,6 +22,7 @@ Targets: the missing blocks' bytes + 1 %, and 1.2 times the time of curl, and of
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -27,6 +30,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +53,7 @@ from trunkline.store.registry.transport import WORKERS
 OWN = "Store.pull"
 CURL = f"curl, {WORKERS} in flight"
 HTTPX = f"httpx2, {WORKERS} threads"
+FLOOR = f"urllib3, {WORKERS} threads, sha256 and sync"
 ACCEPT = {"Accept": MANIFEST_TYPE}
 CONFIG = """\
 version: 0.1
@@ -170,19 +175,31 @@ def curl(case: Case, urls: Sequence[str], *options: str, then: str = "true") -> 
     subprocess.run(["sh", "-c", then], check=True, cwd=out, stdout=subprocess.DEVNULL)
 
 
-def by_urllib3(case: Case) -> None:
-    """urllib3 in threads, each body written as it comes."""
+def by_urllib3(case: Case, careful: bool = False) -> None:
+    """urllib3 in threads, each body written as it comes; if `careful`, hashed on the way and synced
+    while others come."""
     out, pool = case.fresh(), urllib3.PoolManager(maxsize=WORKERS)
+    requests = threading.Semaphore(WORKERS)
 
     def get(item: tuple[int, str]) -> None:
-        response = pool.request("GET", item[1], headers=ACCEPT, preload_content=False)
+        hasher = hashlib.sha256()
         with (out / str(item[0])).open("wb", buffering=0) as file:
-            for piece in response.stream(2**20):
-                file.write(piece)
-        response.release_conn()
+            with requests:
+                response = pool.request("GET", item[1], headers=ACCEPT, preload_content=False)
+                for piece in response.stream(2**18):
+                    file.write(piece)
+                    if careful:
+                        hasher.update(piece)
+                response.release_conn()
+            if careful:
+                os.fdatasync(file.fileno())
 
-    with ThreadPoolExecutor(WORKERS) as threads:
+    with ThreadPoolExecutor(2 * WORKERS if careful else WORKERS) as threads:
         list(threads.map(get, enumerate(case.urls)))
+    if careful:
+        folder = os.open(out, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
 
 
 def by_httpx(case: Case) -> None:
@@ -217,6 +234,7 @@ def ways(case: Case) -> dict[str, Callable[[Path], object]]:
         "curl, one by one": lambda _: curl(case, case.urls),
         "curl, then sha256sum and sync": lambda _: curl(case, case.urls, *parallel, then=careful),
         f"urllib3, {WORKERS} threads": lambda _: by_urllib3(case),
+        FLOOR: lambda _: by_urllib3(case, careful=True),
         "whole model, curl": lambda _: curl(case, [case.url(case.whole)]),
         "whole model, curl, sha256sum, sync": lambda _: curl(
             case, [case.url(case.whole)], then=careful
@@ -338,6 +356,8 @@ def report(position: str, case: Case, repeats: int) -> list[Verdict]:
     ]
     for one in found:
         print(one)
+    limit = times[FLOOR].median / times[CURL].median
+    print(f"(limit) {FLOOR}, over {CURL}: {limit:.2f}")
     return found
 
 
