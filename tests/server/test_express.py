@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Mapping
 
@@ -34,7 +35,8 @@ def replied(engine: FakeEngine, asked: Mapping[str, object], body: bytes = BODY)
     async def ask() -> Reply | None:
         app = ServerApp(engine, ServerSettings())
         there: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        if app.express.begin(dict(asked), bytearray(body), there.set_result) is None:
+        head = app.express.head(dict(asked))
+        if head is None or app.express.begin(head, bytearray(body), there.set_result) is None:
             assert app._infer.intake.bytes == 0
             return None
         reply = await there
@@ -45,8 +47,9 @@ def replied(engine: FakeEngine, asked: Mapping[str, object], body: bytes = BODY)
 
 
 def test_what_is_offered_is_answered_or_left_to_the_app() -> None:
-    """An infer call, or what is wrong with it, is answered; other calls, packed bodies, and texts
-    for a model that may have preprocessing are for the app. No byte of a body stays counted."""
+    """An infer call, or what is wrong with its body, is answered; other calls, heads that are not
+    let in, packed bodies, and texts for a model that may have preprocessing are for the app. No
+    byte of a body stays counted."""
     engine = FakeEngine({"double": double})
     reply = replied(engine, scope())
     assert reply is not None
@@ -54,9 +57,7 @@ def test_what_is_offered_is_answered_or_left_to_the_app() -> None:
     wrong = replied(engine, scope(), b"{")
     assert wrong is not None
     assert wrong.status == 400
-    stranger = replied(engine, scope(host="evil.example"))
-    assert stranger is not None
-    assert stranger.status == 400  # two hosts
+    assert replied(engine, scope(host="evil.example")) is None  # two hosts
     nobody = replied(engine, scope("/v2/models/gone/infer"))
     assert nobody is not None
     assert nobody.status == 404
@@ -91,6 +92,55 @@ def test_requests_in_a_pipeline() -> None:
         client.sendall((good + bad) * 200 + CLOSE)
         answers = read_all(client).split(b"HTTP/1.1 ")[1:]
     assert [one[:3] for one in answers] == [b"200", b"400"] * 200 + [b"200"]
+
+
+def test_a_head_that_comes_again() -> None:
+    """Requests whose head came before are answered as the first one: whole, in two pieces with
+    another head between, with a body that is wrong, two at once, and the last one closes."""
+    wrong, other = b"x" * len(BODY), (HEAD % len(BODY)).replace(b"Host", b"X-One: 1\r\nHost")
+    one = HEAD % len(BODY) + BODY
+    asked = [[one], [one], [one[:-3], one[-3:]], [one], [other + BODY], [one]]
+    asked += [[HEAD % len(BODY) + wrong], [one]]
+    answers = []
+    with running(FakeEngine({"double": double})) as there:
+        client = connected(there.port)
+        for pieces in asked:
+            for piece in pieces:
+                client.sendall(piece)
+            answers.append(read_one(client))
+        client.sendall(one + one)
+        answers += [read_one(client), read_one(client)]
+        client.sendall(CLOSE)
+        answers.append(read_all(client))
+    kinds = [answer[9:12] for answer in answers]
+    assert kinds == [b"200"] * 6 + [b"400"] + [b"200"] * 4
+    bodies = {answer.split(b"\r\n\r\n")[1] for answer in answers}
+    assert len(bodies) == 2  # the answer and the error
+
+
+def read_one(client: socket.socket) -> bytes:
+    """One answer, of a connection that stays open."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        found += client.recv(2**16)
+    head, _, body = found.partition(b"\r\n\r\n")
+    left = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]) - len(body)
+    while left > 0:
+        left -= len(more := client.recv(left))
+        found += more
+    return found
+
+
+def test_a_large_body_that_is_refused_at_once() -> None:
+    """It is no head, however long it is: the next request on the connection is answered."""
+    limits = Limits(head_bytes=1000)
+    with running(FakeEngine({"double": double}), ServerSettings(port=0, limits=limits)) as there:
+        client = connected(there.port)
+        for _ in range(3):
+            client.sendall(HEAD % 3000 + b"x" * 3000)
+            assert read_one(client).startswith(b"HTTP/1.1 400 ")
+        client.sendall(CLOSE)
+        assert read_all(client).startswith(b"HTTP/1.1 200 ")
 
 
 def test_the_deadline_passes() -> None:

@@ -291,7 +291,12 @@ class Scheduler:
 
     def _held(self, batch: Batch) -> Bits:
         """The pieces that a batch needs."""
-        held: Bits = np.any(self.costs.holds[batch.models], axis=0)
+        models = batch.models
+        held: Bits
+        if len(models) == 1:
+            held = self.costs.holds[models[0]]
+        else:
+            held = np.any(self.costs.holds[models], axis=0)
         return held
 
     def _evictions_ahead(self, view: View, model: int, saved_s: float) -> Bits | None:

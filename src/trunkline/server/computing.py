@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from trunkline.errors import ModelFailedError, Reason, RefusedError, TrunklineError
@@ -89,12 +89,9 @@ class Computing:
             return None
         requests = [found for one in batch.requests if (found := self._state.take(one.key))]
         kept = self._alike(requests)
-        for one in requests:
-            if one not in kept:  # of another shape: in another batch
-                self._state.requests[one.waiting.key] = one
-                one.model.waiting += 1
-                self._state.scheduler.queue.add(one.waiting)
-        kept = [one for one in kept if one.future.set_running_or_notify_cancel()]
+        if len(kept) < len(requests):
+            self._put_back(one for one in requests if one not in kept)
+        kept = [one for one in kept if one.set_running_or_notify_cancel()]
         now = time.monotonic()
         if len(kept) < len(batch.requests):
             batch = self._state.scheduler.keep([one.waiting for one in kept], now)
@@ -107,6 +104,13 @@ class Computing:
             batch, served, kept, now, now + longest, threading.get_ident(), group, each_s=longest
         )
         return self._state.run
+
+    def _put_back(self, requests: Iterable[Request]) -> None:
+        """What has another shape runs in another batch."""
+        for one in requests:
+            self._state.requests[one.waiting.key] = one
+            one.model.waiting += 1
+            self._state.scheduler.queue.add(one.waiting)
 
     def _longest_s(self, batch: Batch, served: Served) -> float:
         """When a forward is given up on, after its begin."""
@@ -124,7 +128,7 @@ class Computing:
             return batch, kept, None
         batch = self._state.scheduler.join([one.waiting for one in others], now, seconds)
         taken = [found for one in others if (found := self._state.take(one.waiting.key))]
-        kept += [one for one in taken if one.future.set_running_or_notify_cancel()]
+        kept += [one for one in taken if one.set_running_or_notify_cancel()]
         return batch, kept, group
 
     def _alike(self, requests: Sequence[Request]) -> list[Request]:
@@ -218,7 +222,7 @@ class Computing:
                 )  # fmt: skip
                 queue_s = max(0.0, began - waiting.arrived_s - load_s)
                 self._state.observer.answered(name, ended - waiting.arrived_s, True)
-                request.future.set_result(Answer(outputs, queue_s, load_s, ended - began, batch))
+                request.set_result(Answer(outputs, queue_s, load_s, ended - began, batch))
 
     def _learn(self, run: Run, did: Combined, seconds: float) -> None:
         with self._state.lock:

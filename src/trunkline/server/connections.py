@@ -39,7 +39,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _in_message = False
     _in_body = False
+    _ended = 0
     _read_timer: asyncio.TimerHandle | None = None
     _unread = 0
 
@@ -63,16 +65,22 @@ class GuardedProtocol(HttpToolsProtocol):
         """Read on, and see that a head does not grow or take for ever."""
         if self.transport.is_closing():
             return
-        in_body = self._in_body
+        in_body, ended = self._in_body, self._ended
         super().data_received(data)
         if self.transport.is_closing() or not self._between():
             return
-        if not (in_body or self._in_body):  # the rest of a body that was refused is no head
+        # a request that was answered at once, or the rest of a body that was refused, is no head
+        if not (in_body or self._in_body) and self._ended == ended:
             self._head_bytes += len(data)
         if self._head_bytes > self.limits.head_bytes:
             self._refuse(431, f"headers of more than {self.limits.head_bytes} bytes")
         elif self._head_timer is None:
             self._await_head()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request is there."""
+        self._in_message = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """A request begins."""
@@ -84,7 +92,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is there as a whole."""
-        self._in_body = False
+        self._in_message = self._in_body = False
+        self._ended += 1
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

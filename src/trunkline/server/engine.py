@@ -142,11 +142,11 @@ class LocalEngine:
                 f"{1e3 * (deadline_s - now):.0f} ms are left",
                 self._state.free_in(now),
             )
-        request = Request(served, inputs, shape, waiting, Future())
+        request = Request(served, inputs, shape, waiting)
         self._state.requests[waiting.key] = request
         served.waiting += 1
-        request.future.add_done_callback(lambda future: self._if_cancelled(future, request))
-        return request.future
+        request.add_done_callback(self._if_cancelled)
+        return request
 
     def begin(self) -> None:
         """Go on with what was put into the queue; see `Engine.begin`."""
@@ -176,9 +176,10 @@ class LocalEngine:
         if state.estimates.doubt(served.stored, lacking, one.tasks, one.deadline_s - now, now):
             state.reprice()
 
-    def _if_cancelled(self, future: Future[Answer], request: Request) -> None:
-        if not future.cancelled():
+    def _if_cancelled(self, request: Future[Answer]) -> None:
+        if not request.cancelled():
             return
+        assert isinstance(request, Request)
         with self._state.lock:
             there = self._state.take(request.waiting.key)
             if there is not None:

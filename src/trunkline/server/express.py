@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import Scope
@@ -40,6 +41,21 @@ Send = Callable[[Reply], None]
 Hangup = Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the path and the headers of an infer call say; the same for equal ones.
+
+    Attributes:
+        model: its name.
+        length: `Inference-Header-Content-Length`, None without it.
+        timeout: `Trunkline-Timeout-Ms`, None without it.
+    """
+
+    model: str
+    length: str | None
+    timeout: str | None
+
+
 class Express:
     """Answers infer calls at once, or when their answer is there.
 
@@ -56,7 +72,26 @@ class Express:
         self._inference = inference
         self._begins = False
 
-    def begin(self, scope: Scope, body: bytearray, send: Send) -> Hangup | None:
+    def head(self, scope: Scope) -> Head | None:
+        """What the head of a request says, and that it is let in; None if it is for the app, which
+        also says what is wrong with one."""
+        raw = scope.get("raw_path")
+        call = paths.read(raw.decode("latin-1")) if raw else None
+        if call is None or call.what != "infer" or call.version not in (None, paths.VERSION):
+            return None
+        if scope["method"] != "POST":
+            return None
+        try:
+            found = header_lines.read(scope, self._limits.head_bytes)
+            self._gate.check(found, needs_token=True)
+        except TrunklineError:
+            return None
+        if b"content-encoding" in found:
+            return None
+        length, timeout = (header_lines.text(found, name) for name in (_LENGTH, _TIMEOUT))
+        return Head(call.model, length, timeout)
+
+    def begin(self, head: Head, body: bytearray, send: Send) -> Hangup | None:
         """Begin to answer a request whose body is there.
 
         Args:
@@ -67,37 +102,30 @@ class Express:
             request is for the app.
         """
         arrival_s = time.monotonic()
-        raw = scope.get("raw_path")
-        call = paths.read(raw.decode("latin-1")) if raw else None
-        if call is None or call.what != "infer" or call.version not in (None, paths.VERSION):
+        if len(body) > BESIDE_BYTES:
             return None
-        if scope["method"] != "POST" or len(body) > BESIDE_BYTES:
-            return None
+        model = head.model
         held = self._inference.intake.hold()
         try:
-            found = header_lines.read(scope, self._limits.head_bytes)
-            self._gate.check(found, needs_token=True)
-            if b"content-encoding" in found:
-                return None
-            stored = self._engine.stored(call.model)
+            stored = self._engine.stored(model)
             held.add(len(body))
-            length = header_lines.text(found, _LENGTH)
-            request = protocol.parse(body, length, self._limits.elements)
+            request = protocol.parse(body, head.length, self._limits.elements)
             if may_be_preprocessed(stored, request):
                 held.release(held.bytes)
                 return None
-            header = header_lines.text(found, _TIMEOUT)
-            deadline_s = arrival_s + timeout_s(request.parameters, header, self._limits)
+            wait_s = timeout_s(request.parameters, head.timeout, self._limits)
             inputs = to_torch(request.inputs)
-            future = self._engine.submit(call.model, inputs, deadline_s, more=True)
+            future = self._engine.submit(model, inputs, arrival_s + wait_s, more=True)
         except Exception as error:
             held.release(held.bytes)
-            send(_of_error(call.model, error))
+            send(_of_error(model, error))
             return _nothing
         if not self._begins:  # once for all requests that the loop reads in this turn
             self._begins = True
             asyncio.get_running_loop().call_soon(self._go_on)
-        return _Asked(self._inference, call.model, request, deadline_s, future, held, send).hang_up
+        asked = _Asked(self._inference, model, request, future, held, send)
+        asked.wait(arrival_s + wait_s - time.monotonic())
+        return asked.hang_up
 
     def _go_on(self) -> None:
         self._begins = False
@@ -107,41 +135,49 @@ class Express:
 class _Asked:
     """A request that waits for its answer."""
 
-    __slots__ = ("_future", "_held", "_inference", "_model", "_over", "_request", "_send", "_timer")
+    __slots__ = (
+        *("_future", "_held", "_inference", "_model", "_request", "_send", "_timer", "_waits"),
+    )
 
     def __init__(
         self,
         inference: Inference,
         model: str,
         request: InferRequest,
-        deadline_s: float,
         future: Future[Answer],
         held: Held,
         send: Send,
     ) -> None:
         self._inference = inference
+        self._waits = inference.waits()
         self._model = model
         self._request = request
-        self._future = future
+        self._future: Future[Answer] | None = future
         self._held = held
         self._send = send
-        self._over = False
-        waits = inference.waits()
-        left_s = max(0.0, deadline_s - time.monotonic())
-        self._timer = waits.loop.call_later(left_s, self._late)
-        future.add_done_callback(lambda _: waits.tell(self._answered))
+
+    def wait(self, left_s: float) -> None:
+        """Go on when the answer is there, or after so many seconds."""
+        assert self._future is not None
+        self._timer = self._waits.loop.call_later(max(0.0, left_s), self._late)
+        self._future.add_done_callback(self._done)
 
     def hang_up(self) -> None:
         """Nobody waits any more."""
-        if self._end():
-            self._future.cancel()
+        if (future := self._end()) is not None:
+            future.cancel()
 
     def _late(self) -> None:
-        if not self._future.done() and self._end():
-            self._send(replies.of_error(past(self._future.cancel())))
+        future = self._future
+        if future is not None and not future.done():
+            self._end()
+            self._send(replies.of_error(past(future.cancel())))
+
+    def _done(self, _: Future[Answer]) -> None:
+        self._waits.tell(self._answered)
 
     def _answered(self) -> None:
-        if self._over:
+        if self._future is None:
             return
         try:
             outputs = from_torch(self._future.result().outputs)
@@ -151,27 +187,27 @@ class _Asked:
         except Exception as error:
             reply = _of_error(self._model, error)
         if reply is not None:
-            if self._end():
-                self._send(reply)
+            self._end()
+            self._send(reply)
             return
         # large JSON: rendered in a thread, one at a time
         rendering = self._inference.render(self._model, self._request, outputs)
-        self._inference.waits().keep(asyncio.ensure_future(rendering), self._rendered)
+        self._waits.keep(asyncio.ensure_future(rendering), self._rendered)
 
     def _rendered(self, rendering: asyncio.Future[Reply]) -> None:
-        if rendering.cancelled() or not self._end():
+        if rendering.cancelled() or self._end() is None:
             return
         error = rendering.exception()
         self._send(rendering.result() if error is None else _of_error(self._model, error))
 
-    def _end(self) -> bool:
-        """Let everything go; False if that was done before."""
-        if self._over:
-            return False
-        self._over = True
-        self._timer.cancel()
-        self._held.release(self._held.bytes)
-        return True
+    def _end(self) -> Future[Answer] | None:
+        """Let everything go, the future first of all, which holds on to this: rings of objects
+        would wait for the garbage collector. The future; None if that was done before."""
+        future, self._future = self._future, None
+        if future is not None:
+            self._timer.cancel()
+            self._held.release(self._held.bytes)
+        return future
 
 
 def _of_error(model: str, error: BaseException) -> Reply:

@@ -127,7 +127,7 @@ def named_outputs(result: Any) -> dict[str, torch.Tensor]:
 
 def _tensors(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
     if isinstance(value, torch.Tensor):
-        yield name, value.detach()
+        yield name, value.detach() if value.requires_grad else value
     elif isinstance(value, Mapping):
         for key, one in value.items():
             yield from _tensors(f"{name}.{key}" if name else str(key), one)

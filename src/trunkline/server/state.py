@@ -54,15 +54,21 @@ class Nobody:
         """Nothing."""
 
 
-@dataclass(eq=False, slots=True)
-class Request:
-    """A request in the queue or in a batch."""
+class Request(Future[Answer]):
+    """A request in the queue or in a batch, and the future of its answer."""
 
-    model: Served
-    inputs: Mapping[str, torch.Tensor]
-    shape: Shape | None
-    waiting: Waiting
-    future: Future[Answer]
+    def __init__(
+        self,
+        model: Served,
+        inputs: Mapping[str, torch.Tensor],
+        shape: Shape | None,
+        waiting: Waiting,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.inputs = inputs
+        self.shape = shape
+        self.waiting = waiting
 
 
 @dataclass(eq=False, slots=True)
@@ -169,12 +175,11 @@ class State:
     def refuse(self, requests: Iterable[Request], error: TrunklineError, why: Reason) -> None:
         """Answer with an error what has no answer; not under the lock, since callbacks run here."""
         for request in requests:
-            future = request.future
-            if future.done() and not future.cancelled():
+            if request.done() and not request.cancelled():
                 continue
-            if future.running() or future.set_running_or_notify_cancel():
+            if request.running() or request.set_running_or_notify_cancel():
                 self.observer.refused(request.model.name, why)
-                request.future.set_exception(error)
+                request.set_exception(error)
 
     def refuse_all(self, requests: Iterable[Request], name: str, why: str) -> None:
         """Refuse what waited for a model that cannot be served; not under the lock."""
