@@ -17,14 +17,19 @@ def extent(inputs: Tensors) -> tuple[int, Shape | None]:
     """How many samples a request brings, the first size that all inputs share, and what requests
     must have in common to run as one batch: names, types and all sizes but the first. 1 and None
     for a request whose inputs share no first size, which runs alone."""
-    described = [(name, one.dtype, tuple(one.shape)) for name, one in inputs.items()]
-    sizes = {shape[:1] for _, _, shape in described}
-    if len(sizes) != 1 or sizes == {()}:
+    described = []
+    samples: int | None = None
+    for name, one in inputs.items():
+        shape = tuple(one.shape)
+        if not shape or samples not in (None, shape[0]):
+            return 1, None
+        samples = shape[0]
+        described.append((name, one.dtype, shape[1:]))
+    if samples is None:
         return 1, None
-    ((samples,),) = sizes
     if len(described) > 1:
         described.sort(key=lambda one: one[0])
-    return samples, tuple([(name, dtype, shape[1:]) for name, dtype, shape in described])
+    return samples, tuple(described)
 
 
 def joined(requests: Sequence[Tensors]) -> Tensors:

@@ -134,8 +134,11 @@ class Metrics:
         self._histograms.load.observe(record.end_s - record.begin_s)
 
     def _of(self, model: str) -> dict[str, float]:
-        counters = (*_BATCH_COUNTERS, *_LOAD_COUNTERS)
-        return self._by_model.setdefault(model, {name: 0.0 for name, *_ in counters})
+        totals = self._by_model.get(model)
+        if totals is None:
+            counters = (*_BATCH_COUNTERS, *_LOAD_COUNTERS)
+            totals = self._by_model[model] = {name: 0.0 for name, *_ in counters}
+        return totals
 
     def batch(self, record: BatchRecord) -> None:
         """A batch ended."""

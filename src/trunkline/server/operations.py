@@ -51,10 +51,8 @@ class Operations:
         self.tally = Tally(clock)
         self.timeline = Timeline(clock=clock)
         self.metrics = Metrics(self.tally)
-        logs = LogObserver()
-        # Who makes something of it: these are told of every request.
-        self._of_answers: tuple[Observer, ...] = (self.tally, self.metrics, logs)
-        self._all: tuple[Observer, ...] = (self.tally, self.timeline, self.metrics, logs)
+        self._logs = LogObserver()
+        self._all: tuple[Observer, ...] = (self.tally, self.timeline, self.metrics, self._logs)
         self._sharing = Sharing.of([])
 
     def received(self, model: str) -> None:
@@ -62,9 +60,11 @@ class Operations:
         self.tally.received(model)
 
     def answered(self, model: str, wait_s: float, in_time: bool) -> None:
-        """A request was answered."""
-        for observer in self._of_answers:
-            observer.answered(model, wait_s, in_time)
+        """A request was answered: told to those who make something of every one."""
+        self.tally.answered(model, wait_s, in_time)
+        self.metrics.answered(model, wait_s, in_time)
+        if not in_time:
+            self._logs.answered(model, wait_s, in_time)
 
     def refused(self, model: str, reason: Reason) -> None:
         """A request was not answered."""
@@ -82,9 +82,9 @@ class Operations:
             observer.loaded(record)
 
     def decided(self, seconds: float, waiting: int) -> None:
-        """The scheduler took a decision."""
-        for observer in self._all:
-            observer.decided(seconds, waiting)
+        """The scheduler took a decision: nothing that is counted or logged."""
+        self.timeline.decided(seconds, waiting)
+        self.metrics.decided(seconds, waiting)
 
     def status(self, engine: Engine) -> dict[str, Any]:
         """The document that the status page shows."""

@@ -75,9 +75,9 @@ class Signature:
 
     def _check_declared(self, info: TensorInfo, given: torch.Tensor) -> None:
         datatype, shape = DATATYPES.get(given.dtype), tuple(given.shape)
-        fits = len(shape) == len(info.shape) and not any(
-            wanted not in (-1, size) for wanted, size in zip(info.shape, shape, strict=True)
-        )
+        fits = len(shape) == len(info.shape)
+        for wanted, size in zip(info.shape, shape, strict=False):
+            fits = fits and wanted in (-1, size)
         if fits and datatype == info.datatype and self.bound is None:
             return
         where = f"model {self.model!r}, input {info.name!r}"
