@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Mapping
 
+import pytest
 import torch
 
 from tests.server.engines import FakeEngine, double
@@ -15,6 +16,7 @@ from tests.server.running import question, running
 from tests.server.test_serve import BODY, HEAD, connected, read_all
 from trunkline.server.app import ServerApp
 from trunkline.server.inference import BESIDE_ELEMENTS
+from trunkline.server.offering import OfferingProtocol
 from trunkline.server.replies import Reply
 from trunkline.server.work import Limits, ServerSettings
 
@@ -118,17 +120,33 @@ def test_a_head_that_comes_again() -> None:
     assert len(bodies) == 2  # the answer and the error
 
 
+def test_a_head_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as requests begin with the same bytes; whatever their bodies are, of one length."""
+    parsed = []
+    parse = OfferingProtocol.on_headers_complete
+    monkeypatch.setattr(
+        OfferingProtocol, "on_headers_complete", lambda one: (parsed.append(one), parse(one))[1]
+    )
+    other = (HEAD % len(BODY)).replace(b"Host", b"X-One: 1\r\nHost") + BODY
+    with running(FakeEngine({"double": double})) as there:
+        client = connected(there.port)
+        for body in (BODY, BODY, b"x" * len(BODY), BODY):
+            client.sendall(HEAD % len(BODY) + body)
+            read_one(client)
+        assert len(parsed) == 1
+        client.sendall(other)
+        read_one(client)
+        assert len(parsed) == 2
+
+
 def read_one(client: socket.socket) -> bytes:
-    """One answer, of a connection that stays open."""
-    found = b""
-    while b"\r\n\r\n" not in found:
-        found += client.recv(2**16)
-    head, _, body = found.partition(b"\r\n\r\n")
-    left = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]) - len(body)
-    while left > 0:
-        left -= len(more := client.recv(left))
-        found += more
-    return found
+    """One answer and no byte of the next, of a connection that stays open."""
+    with client.makefile("rb", buffering=0) as file:  # unbuffered: it leaves the rest
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += file.read(1) or pytest.fail(f"closed after {head!r}")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        return head + b"".join(file.read(1) or b"" for _ in range(length))
 
 
 def test_a_large_body_that_is_refused_at_once() -> None:

@@ -135,7 +135,7 @@ class OfferingProtocol(GuardedProtocol):
             return False
         if not cycle.response_complete:
             self._unset_keepalive_if_required()
-            self._await_no_head()
+        self._await_no_head()
         self._head_bytes = 0
         return True
 
