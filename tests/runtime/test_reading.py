@@ -56,6 +56,30 @@ def test_bytes_land_where_the_placement_says(
         assert buffer[offset : offset + tensor.bytes] == payload[tensor.begin : tensor.end]
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_block_is_told_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Once a block, however many parts it has, when its last byte is in its place; begun in the
+    given order, which one thread also ends in."""
+    monkeypatch.setattr(reading, "SPLIT_BYTES", 512)
+    monkeypatch.setattr(reading, "ALONE_BYTES", 0)
+    made = [blob(tmp_path / str(n), sizes) for n, sizes in enumerate(([100], [3000, 7], [], [900]))]
+    reads = [read_of(tmp_path / str(n), block) for n, (block, _) in enumerate(made)]
+    told = []
+
+    def there(at: int) -> None:
+        (block, payload), (read, buffer) = made[at], reads[at]
+        for tensor, offset in zip(block.tensors, read.placement.offsets, strict=True):
+            assert buffer[offset : offset + tensor.bytes] == payload[tensor.begin : tensor.end]
+        told.append(at)
+
+    reader = BlockReader(threads)
+    reader.read([read for read, _ in reads], there=there)
+    reader.close()
+    assert (told if threads == 1 else sorted(told)) == [0, 1, 2, 3]
+
+
 def test_reading_goes_on_where_no_thread_can_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,8 +61,17 @@ class Memory(Protocol):
     def trim(self, limit_bytes: int) -> None:
         """Keep at most `limit_bytes` of free memory."""
 
-    def load(self, jobs: Sequence[Job], meanwhile: Callable[[], None]) -> None:
+    def load(
+        self,
+        jobs: Sequence[Job],
+        meanwhile: Callable[[], None] = lambda: None,
+        there: Callable[[Job], None] | None = None,
+    ) -> None:
         """Bring blocks from their files into their buffers; call `meanwhile` once on the way.
+
+        Args:
+            there: told of each block that may be computed with, from any thread; the blocks come
+                in the order of the jobs then.
 
         Raises:
             NotInStoreError, CorruptBlobError, StoreError: as `BlockReader.read`.
@@ -122,9 +131,15 @@ class HostMemory:
         """Whether a tensor lies in the arena."""
         return self._arena.holds(tensor)
 
-    def load(self, jobs: Sequence[Job], meanwhile: Callable[[], None]) -> None:
+    def load(
+        self,
+        jobs: Sequence[Job],
+        meanwhile: Callable[[], None] = lambda: None,
+        there: Callable[[Job], None] | None = None,
+    ) -> None:
         """Read the blocks into place."""
-        self._reader.read([job.read for job in jobs], meanwhile)
+        tell = None if there is None else lambda at: there(jobs[at])
+        self._reader.read([job.read for job in jobs], meanwhile, tell)
 
     def synchronize(self) -> None:
         """Nothing to wait for."""
@@ -168,7 +183,12 @@ class CudaMemory:
     def trim(self, limit_bytes: int) -> None:
         """Nothing to do: PyTorch's allocator keeps what it was given."""
 
-    def load(self, jobs: Sequence[Job], meanwhile: Callable[[], None]) -> None:
+    def load(
+        self,
+        jobs: Sequence[Job],
+        meanwhile: Callable[[], None] = lambda: None,
+        there: Callable[[Job], None] | None = None,
+    ) -> None:
         """Read into pinned buffers, copy from there, and let the computing stream wait."""
         computing = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(computing)
@@ -176,6 +196,9 @@ class CudaMemory:
             with torch.cuda.stream(self._stream):
                 for job in jobs:
                     self._ring.load(job.read, job.buffer.tensor)
+                    if there is not None:
+                        computing.wait_stream(self._stream)
+                        there(job)
             meanwhile()
         finally:  # after an error, too, memory goes back only when no copy writes to it
             computing.wait_stream(self._stream)

@@ -94,7 +94,7 @@ class Overlapping:
         for slot in self._known.skeleton.slots:  # whoever runs it next assigns what is resident
             slot.release()
         if self._reader.whole:
-            self._residents.finish(self._jobs)
+            self._residents.adopt(one for one, _ in self._reader.made)
         else:
             self._residents.cancel(self._jobs)
 
@@ -107,7 +107,7 @@ class Overlapping:
     def written(self) -> bool:
         """Whether something may have been written into the model's blocks."""
         return self._versions != 0 or any(
-            job.buffer.tensor._version != version for job, version in self._reader.versions
+            one.buffer.tensor._version != version for one, version in self._reader.made
         )
 
     @property
@@ -123,12 +123,12 @@ class Overlapping:
 
 
 class _Reader(Thread):
-    """Reads blocks one after the other and delivers each."""
+    """Reads blocks in an order and delivers each."""
 
     def __init__(self, memory: Memory, jobs: Sequence[Job], arrivals: Arrivals) -> None:
         super().__init__(name="trunkline-read-ahead", daemon=True)
         self.whole = False
-        self.versions: list[tuple[Job, int]] = []
+        self.made: list[tuple[ResidentBlock, int]] = []  # with their buffers' versions
         self._memory = memory
         self._jobs = jobs
         self._arrivals = arrivals
@@ -136,11 +136,14 @@ class _Reader(Thread):
     def run(self) -> None:
         """Read, and tell what went wrong in place of the rest."""
         try:
-            for job in self._jobs:
-                self._memory.load([job], lambda: None)
-                self.versions.append((job, job.buffer.tensor._version))
-                made = ResidentBlock(job.block, job.placement, job.buffer)
-                self._arrivals.deliver(made, job.block.bytes, self._arrivals.clock())
+            self._memory.load(self._jobs, there=self._deliver)
             self.whole = True
         except BaseException as error:  # whoever waits has to be told, whatever it is
             self._arrivals.fail(error)
+
+    def _deliver(self, job: Job) -> None:
+        """Called by several threads."""
+        arrived_s = self._arrivals.clock()
+        made = ResidentBlock(job.block, job.placement, job.buffer)
+        self.made.append((made, job.buffer.tensor._version))
+        self._arrivals.deliver(made, job.block.bytes, arrived_s)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -51,11 +52,18 @@ class BlockReader:
         self.threads = threads or min(4, os.cpu_count() or 1)
         self._pool: ThreadPoolExecutor | None = None
 
-    def read(self, reads: Sequence[Read], meanwhile: Callable[[], None] | None = None) -> None:
+    def read(
+        self,
+        reads: Sequence[Read],
+        meanwhile: Callable[[], None] | None = None,
+        there: Callable[[int], None] | None = None,
+    ) -> None:
         """Read all of them; returns when every byte is in its place.
 
         Args:
             meanwhile: called once by the caller's thread, before it reads itself.
+            there: told of each block, by its place in `reads`, when it was read, from the thread
+                that did; they are read in this order then, else in the quickest.
 
         Raises:
             NotInStoreError: a blob is missing.
@@ -64,8 +72,11 @@ class BlockReader:
         """
         total = sum(read.placement.size for read in reads)
         helpers = 0 if total < ALONE_BYTES else self.threads - 1
-        files = [_File(read) for read in reads]
-        jobs = iter(sorted(_jobs(files, SPLIT_BYTES if helpers else total), key=_by_size))
+        files = [_File(read, there and partial(there, n)) for n, read in enumerate(reads)]
+        parts = list(_jobs(files, SPLIT_BYTES if helpers else total))
+        if there is None:
+            parts.sort(key=_by_size)
+        jobs = iter(parts)
         pending: list[Future[Exception | None]] = []
         try:
             self._start(helpers, jobs, pending)
@@ -107,8 +118,10 @@ class BlockReader:
 class _File:
     """A block's file: opened, and its length checked, by whoever needs it first."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, there: Callable[[], None] | None = None) -> None:
         self.read = read
+        self.left = 0  # parts that are still to be read
+        self._there = there
         self._fd = -1
         self._lock = Lock()
 
@@ -122,6 +135,14 @@ class _File:
             if self._fd < 0:
                 self._fd = open_block(self.read.path, self.read.block)
             return self._fd
+
+    def part_read(self) -> None:
+        """Tell that the block is there, if this was the last part of it."""
+        with self._lock:
+            self.left -= 1
+            whole = not self.left
+        if whole and self._there is not None:
+            self._there()
 
     def close(self) -> None:
         """Close it, if it was opened."""
@@ -138,7 +159,9 @@ def _jobs(files: Iterable[_File], step: int) -> Iterator[_Job]:
     for file in files:
         size = file.read.placement.size
         part = -(-size // max(1, round(size / max(step, 1)))) if size else 1
-        for begin in range(0, max(size, 1), part):
+        begins = range(0, max(size, 1), part)
+        file.left = len(begins)
+        for begin in begins:
             yield file, begin, min(begin + part, size)
 
 
@@ -159,6 +182,7 @@ def _work(jobs: Iterator[_Job]) -> Exception | None:
     for file, begin, end in jobs:
         try:
             _fill(file.open(), file.read, begin, end)
+            file.part_read()
         except (StoreError, OSError, ValueError) as error:
             for _ in jobs:  # nobody needs the rest
                 pass

@@ -6,7 +6,7 @@ The budget counts payload, as the planner does. What lies beyond it is the paddi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Final
@@ -102,6 +102,10 @@ class Residents:
         """Those that are not resident, in their order."""
         return [block for digest, block in blocks.items() if digest not in self._blocks]
 
+    def path(self, block: StoredBlock) -> str:
+        """Where the blob of a block is."""
+        return self._place(block)[1]
+
     def bring(
         self, blocks: Mapping[str, StoredBlock], meanwhile: Callable[[], None] | None = None
     ) -> list[StoredBlock]:
@@ -159,9 +163,12 @@ class Residents:
 
     def finish(self, jobs: Sequence[Job]) -> None:
         """Make blocks resident that were begun."""
-        for job in jobs:
-            one = ResidentBlock(job.block, job.placement, job.buffer)
-            self._blocks[job.block.digest] = one
+        self.adopt(ResidentBlock(job.block, job.placement, job.buffer) for job in jobs)
+
+    def adopt(self, made: Iterable[ResidentBlock]) -> None:
+        """As `finish`, with what was made of the jobs."""
+        for one in made:
+            self._blocks[one.block.digest] = one
 
     def cancel(self, jobs: Sequence[Job]) -> None:
         """Give back the memory of blocks that were begun."""

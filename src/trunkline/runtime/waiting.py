@@ -107,23 +107,24 @@ class Waiting:
         self._synchronize = synchronize
         self._device = device
         self._feeds = [(slots[at], digest, name) for at, digest, name in binding.feeds]
+        self._open = set(range(len(self._feeds)))  # those whose slots hold stand-ins
         self._used: set[str] = set()
         self._steps: list[_Step] = []
         self._hooks: list[RemovableHandle] = []
 
     def __enter__(self) -> Waiting:
-        owned: dict[nn.Module, list[tuple[Slot, str, str]]] = {}
+        owned: dict[nn.Module, list[int]] = {}
         stand_ins: dict[tuple[str, str, bool], StandIn] = {}
         specs = {spec.name: spec for one in self._blocks.values() for spec in one.tensors}
         with torch.inference_mode(False):
-            for slot, digest, name in self._feeds:
+            for position, (slot, digest, name) in enumerate(self._feeds):
                 key = digest, name, slot.is_parameter
                 if key not in stand_ins:  # places that share a tensor share its stand-in
                     stand_ins[key] = StandIn(
                         specs[name], slot.is_parameter, self._device, self._fetcher(*key)
                     )
                 slot.hold(stand_ins[key])
-                owned.setdefault(slot.module, []).append((slot, digest, name))
+                owned.setdefault(slot.module, []).append(position)
         for module, own in owned.items():
             hook = module.register_forward_pre_hook(self._before(own), prepend=True)
             self._hooks.append(hook)
@@ -178,9 +179,9 @@ class Waiting:
 
     # ---- inside ----
 
-    def _before(self, own: list[tuple[Slot, str, str]]) -> Callable[..., None]:
+    def _before(self, own: Sequence[int]) -> Callable[..., None]:
         """What a module does before its forward: wait for its own tensors, and hold them."""
-        digests = tuple(dict.fromkeys(digest for _, digest, _ in own))
+        digests = tuple(dict.fromkeys(self._feeds[position][1] for position in own))
         held = False
 
         def hook(module: nn.Module, args: Any) -> None:
@@ -195,7 +196,8 @@ class Waiting:
     def _fetcher(self, digest: str, name: str, is_parameter: bool) -> Fetch:
         def fetch() -> Tensor:
             self._need((digest,))
-            return self._tensor(digest, name, is_parameter)
+            with torch.inference_mode(False):
+                return self._tensor(digest, name, is_parameter)
 
         return fetch
 
@@ -212,24 +214,24 @@ class Waiting:
         self._used.update(new)
         self._steps.append(_Step(tuple(new), asked_s, self._arrivals.clock()))
 
-    def _assign(self, feeds: Iterable[tuple[Slot, str, str]]) -> None:
+    def _assign(self, positions: Collection[int]) -> None:
+        self._open.difference_update(positions)
         with torch.inference_mode(False):
-            for slot, digest, name in feeds:
+            for position in positions:
+                slot, digest, name = self._feeds[position]
                 slot.hold(self._tensor(digest, name, slot.is_parameter))
 
     def _tensor(self, digest: str, name: str, is_parameter: bool) -> Tensor:
         found = self._arrivals.get(digest)
         assert found is not None  # it was waited for
-        with torch.inference_mode(False):
-            return found.block.parameter(name) if is_parameter else found.block.tensors[name]
+        return found.block.parameter(name) if is_parameter else found.block.tensors[name]
 
     def _fill(self) -> None:
         """Real tensors for what has arrived, nothing for the rest."""
-        there = [one for one in self._feeds if self._arrivals.get(one[1]) is not None]
+        there = [n for n in self._open if self._arrivals.get(self._feeds[n][1]) is not None]
         self._assign(there)
-        for slot, digest, _ in self._feeds:
-            if self._arrivals.get(digest) is None:
-                slot.release()
+        for position in self._open:
+            self._feeds[position][0].release()
 
     def _measured(self, step: _Step) -> LayerRun:
         found = [one for digest in step.digests if (one := self._arrivals.get(digest)) is not None]
