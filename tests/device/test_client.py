@@ -170,7 +170,7 @@ def test_nothing_waits_for_the_bytes_of_others(store: Store, add: Adder, device:
     state = add("m", "backwards")
     x = torch.linspace(-1, 1, 8).reshape(2, 4)
     with Runtime(store) as runtime:
-        runtime.infer_while_loading("m", x)
+        runtime.infer_while_loading("m", x, at_once=True)
     tiny_models.TWO_RAN.clear()
     two = sum(block.bytes for block in store.orders.blocks(store.model("m"))[:2])
     before = regions(store, device)["header's end"]

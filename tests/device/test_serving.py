@@ -68,7 +68,7 @@ def test_tied_weights_are_sent_once(store: Store, add: Adder, tmp_path: Path) ->
 def learn(store: Store, name: str, batch: Batch) -> None:
     """Let the server's side watch one forward."""
     with Runtime(store) as runtime:
-        runtime.infer_while_loading(name, batch)
+        runtime.infer_while_loading(name, batch, at_once=True)
 
 
 def arrivals(done: Streamed) -> list[str]:

@@ -13,27 +13,43 @@ from torch import nn
 from trunkline.runtime.arrivals import Arrivals
 from trunkline.runtime.device import Job, Memory
 from trunkline.runtime.known import Known
-from trunkline.runtime.overlap import Overlap
+from trunkline.runtime.overlap import LayerRun, Overlap
 from trunkline.runtime.resident import ResidentBlock, Residents
 from trunkline.runtime.switch import Switch
 from trunkline.runtime.waiting import Waiting
-from trunkline.store import StoredBlock
+from trunkline.store import StoredBlock, StoredModel
 from trunkline.store.orders import Orders
 
 
 @dataclass(frozen=True)
 class Overlapped:
-    """A forward that ran while its model was loaded.
+    """A forward that ran while its model was loaded, or after it.
 
     Attributes:
         output: what the forward returned.
-        switch: what was moved; its seconds hold the forward, too.
-        overlap: layer by layer. On an accelerator the times of layers are those of their launches.
+        switch: what was moved; its seconds hold the forward, too, if that ran meanwhile.
+        overlap: layer by layer; one layer, and `download_first`, where the forward ran after the
+            load. On an accelerator the times of layers are those of their launches.
     """
 
     output: Any
     switch: Switch
     overlap: Overlap
+
+
+def after_loading(
+    model: StoredModel, load: Callable[[], Switch], forward: Callable[[], Any]
+) -> Overlapped:
+    """A load of a model, and a forward after it."""
+    zero_s = time.perf_counter()
+    switch = load()
+    begun_s = time.perf_counter() - zero_s
+    output = forward()
+    ended_s = time.perf_counter() - zero_s
+    times = begun_s, begun_s, begun_s, begun_s, ended_s
+    digests = tuple(block.digest for block in model.blocks)
+    layer = LayerRun("all blocks", digests, model.bytes, switch.bytes_moved, *times)
+    return Overlapped(output, switch, Overlap((layer,), begun_s, ended_s, download_first=True))
 
 
 class Overlapping:

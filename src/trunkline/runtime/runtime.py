@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from threading import RLock
 from types import TracebackType
 from typing import Any
@@ -15,9 +16,10 @@ import torch
 from trunkline.errors import ArchitectureError, InputError
 from trunkline.runtime.checking import Checked
 from trunkline.runtime.device import open_memory
+from trunkline.runtime.gain import gains
 from trunkline.runtime.known import Known, architecture_of
 from trunkline.runtime.outputs import applied
-from trunkline.runtime.overlapping import Overlapped, Overlapping
+from trunkline.runtime.overlapping import Overlapped, Overlapping, after_loading
 from trunkline.runtime.resident import Residents, digest_of, next_uses, own, owner_of
 from trunkline.runtime.skeletons import Skeletons
 from trunkline.runtime.switch import Switch
@@ -128,10 +130,7 @@ class Runtime:
             return self._look_up(name).skeleton.module
 
     def switch(
-        self,
-        name: str,
-        keep: Iterable[str] = (),
-        next_use: Sequence[str] | None = None,
+        self, name: str, keep: Iterable[str] = (), next_use: Sequence[str] | None = None
     ) -> Switch:
         """Make a model ready to run.
 
@@ -163,15 +162,16 @@ class Runtime:
                     nonlocal changed
                     changed = known.skeleton.assign(known.binding, self._residents)
 
-                moved = self._residents.bring(known.blocks, assign)
+                try:
+                    moved = self._residents.bring(known.blocks, assign)
+                except BaseException:  # its slots may point at memory that was given back
+                    known.skeleton.clear()
+                    raise
                 self._current = name
                 return self._switched(known, moved, evicted, changed, started)
 
     def prefetch(
-        self,
-        name: str,
-        keep: Iterable[str] = (),
-        next_use: Sequence[str] | None = None,
+        self, name: str, keep: Iterable[str] = (), next_use: Sequence[str] | None = None
     ) -> Switch:
         """Make a model's blocks resident, without switching to it: beside `infer`, whose model
         stays resident. A `switch` to the model then moves nothing.
@@ -293,10 +293,19 @@ class Runtime:
         batch: torch.Tensor | Mapping[str, Any],
         keep: Iterable[str] = (),
         next_use: Sequence[str] | None = None,
+        at_once: bool | None = None,
     ) -> Overlapped:
         """`switch` to a model and `infer`, each layer waiting for its own blocks while the next are
-        read (`Store.orders`); other loads wait meanwhile. Args and errors as for both."""
+        read (`Store.orders`); other loads wait meanwhile. Errors, and other args, as for both.
+
+        Args:
+            at_once: False loads first; None does so where nothing would be gained (`gains`).
+        """
         started = time.perf_counter()
+        if not (self._gains(name) if at_once is None else at_once):
+            with self._turn, self._link:
+                load = partial(self.switch, name, keep, next_use)
+                return after_loading(self.stored(name), load, partial(self.infer, name, batch))
         with self._turn, self._link, torch.inference_mode(False):
             with self._lock:
                 known, evicted = self._make_room(name, keep, next_use)
@@ -394,6 +403,10 @@ class Runtime:
                 self._refuse_writes(one)
         return result
 
+    def _gains(self, name: str) -> bool:
+        with self._lock:
+            return gains(self._look_up(name).blocks, self._residents, self.device)
+
     def _is_there(self, name: str) -> bool:
         known = self._known.get(name)
         return known is not None and not self._residents.missing(known.blocks)
@@ -409,7 +422,8 @@ class Runtime:
         self, name: str, keep: Iterable[str], next_use: Sequence[str] | None
     ) -> tuple[Known, int]:
         known = self._look_up(name)
-        kept = self._digests(keep) | self._in_use
+        named = ((one,) if one.startswith("sha256:") else self._look_up(one).blocks for one in keep)
+        kept = self._in_use.union(*named)
         return known, self._let_go(self._victims(known, kept, next_use))
 
     def _switched(
@@ -448,11 +462,8 @@ class Runtime:
         """Evict the blocks of a model that its forward changed, and say which tensors they are
         (nothing if it wrote what was there already)."""
         with self._lock:
-            changed = {
-                digest: names
-                for digest in known.blocks
-                if (names := self._residents.changed(digest))
-            }
+            found = {digest: self._residents.changed(digest) for digest in known.blocks}
+            changed = {digest: names for digest, names in found.items() if names}
             self._let_go(changed)
         if changed:
             first = next(iter(changed.values()))[0]
@@ -486,12 +497,3 @@ class Runtime:
         """All resident blocks of the models that these blocks are of (nothing is shared)."""
         names = {owner_of(digest) for digest in digests}
         return {digest for digest in self.resident if owner_of(digest) in names}
-
-    def _digests(self, keep: Iterable[str]) -> set[str]:
-        digests: set[str] = set()
-        for one in keep:
-            if one.startswith("sha256:"):
-                digests.add(one)
-            else:
-                digests.update(self._look_up(one).blocks)
-        return digests

@@ -36,7 +36,8 @@ def learn_orders(runtime: Runtime, models: Iterable[StoredModel], limit_s: float
             return
         try:
             runtime.verify(model.name)
-            runtime.infer_while_loading(model.name, generated(model.input, 0)[None])
+            batch = generated(model.input, 0)[None]
+            runtime.infer_while_loading(model.name, batch, at_once=True)
         except TrunklineError as error:
             log.warning("the order of use is not known: %s", error)
         except Exception as error:  # a forward may raise anything
