@@ -24,8 +24,8 @@ from trunkline.runtime.machine import processor
 
 NAMES = (
     *("planner", "loading", "extensions", "online", "streaming", "reproduce", "store", "pull"),
-    *("serve_store", "streams", "streaming_real", "switching", "overhead", "simulated"),
-    *("pulling", "serving"),
+    *("serve_store", "streams", "streaming_real", "switching", "overlapping", "overhead"),
+    *("simulated", "pulling", "serving"),
 )
 LONG = ("serving",)
 """These take hours, and run only if they are named."""

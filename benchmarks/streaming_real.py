@@ -18,11 +18,6 @@ with C_l the bytes up to layer l, A_l the computing from it on, and t0 the time 
 as the runs before measured them (derived, see docs/streaming.md); the deadline is 0.9 times what
 the median run took at the middle rate.
 
-At last the same waiting on this machine's disk: `Runtime.switch` and then `infer`, beside
-`infer_while_loading`, in turn, one sample, nothing resident; warm (the files in the page cache) and
-cold (dropped from it, where the system does that). The limit is the longer one of loading and
-computing, as the first of the two measured them.
-
 Targets: ends within 5 % of the recursion; standing still within 5 % of the end; the saving within 3
 points of the prediction; at least 19 of 20 runs in time with 1.05, and late with 0.95.
 """
@@ -35,7 +30,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,8 +42,7 @@ from benchmarks.measure import table, verdict
 from trunkline.device import StreamClient
 from trunkline.device.report import StreamReport
 from trunkline.experiments.networks import digits_net, resnet18
-from trunkline.runtime import Runtime, state_dict_source
-from trunkline.runtime.cache import drop_cached
+from trunkline.runtime import state_dict_source
 from trunkline.store import Architecture, InputSpec, Store
 
 RATES_MBIT = (20, 60, 200)
@@ -80,7 +73,6 @@ def main() -> int:
         verdicts, runs = bench.compare(networks, arguments.repeats)
         if arguments.deadline_runs:
             verdicts += bench.meet_deadlines(networks[0], runs, arguments.deadline_runs)
-        bench.from_disk(networks, max(3, arguments.repeats))
     for one in verdicts:
         print(one)
     return 0
@@ -190,23 +182,6 @@ class Bench:
             verdict("saving beside its prediction, points", 100 * worst["saving"], 3),
         ], runs
 
-    def from_disk(self, networks: Sequence[Network], repeats: int) -> None:
-        """Loading beside computing; prints the table."""
-        rows = []
-        with Runtime(self._store) as runtime:
-            for network in networks:
-                for cold in (False, True):
-                    runs = [_from_disk(runtime, network, cold) for _ in range(repeats + 1)][1:]
-                    load, compute, both = (
-                        statistics.median(times) for times in zip(*runs, strict=True)
-                    )
-                    row = [network.name, "cold" if cold else "warm"]
-                    times = (load, compute, load + compute, both, max(load, compute))
-                    row += [f"{1e3 * one:.1f}" for one in times]
-                    rows.append([*row, f"{1 - both / (load + compute):.1%}"])
-        header = ("network", "cache", "load ms", "compute ms", "one after the other", "overlapped")
-        print(f"\n{table((*header, '(limit)', 'saved'), rows)}\n")
-
     def meet_deadlines(
         self, network: Network, runs: dict[tuple[str, int], list[StreamReport]], count: int
     ) -> list[Any]:
@@ -228,34 +203,6 @@ class Bench:
                 verdict(f"{name} with {factor:g} times", good / count, 0.95, at_least=True)
             )
         return verdicts
-
-
-def _from_disk(runtime: Runtime, network: Network, cold: bool) -> tuple[float, float, float]:
-    """Seconds of a load, of the forward after it, and of both at once."""
-    batch = _first_sample(network.batch)
-    _forget(runtime, network.name, cold)
-    started = time.perf_counter()
-    runtime.switch(network.name)
-    loaded = time.perf_counter()
-    runtime.infer(network.name, batch)
-    ended = time.perf_counter()
-    _forget(runtime, network.name, cold)
-    again = time.perf_counter()
-    runtime.infer_while_loading(network.name, batch)
-    return loaded - started, ended - loaded, time.perf_counter() - again
-
-
-def _forget(runtime: Runtime, name: str, cold: bool) -> None:
-    runtime.clear()
-    paths = [runtime.store.blob_path(block.digest) for block in runtime.store.model(name).blocks]
-    if cold and not drop_cached(paths):
-        raise SystemExit("the system keeps the files cached")
-
-
-def _first_sample(batch: Any) -> Any:
-    if isinstance(batch, dict):
-        return {key: value[:1] for key, value in batch.items()}
-    return batch[:1]
 
 
 def _pair(stream: Stream, network: Network) -> tuple[StreamReport, StreamReport]:
