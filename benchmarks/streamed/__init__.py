@@ -1,0 +1,1 @@
+"""Real devices beside the streaming model: what `python -m benchmarks.streaming_real` runs."""

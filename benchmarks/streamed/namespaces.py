@@ -1,0 +1,78 @@
+"""Two network namespaces with a shaped link between them (Linux, as root, with iproute2).
+
+    SERVER 10.203.0.1/30  veth, tbf -----------> veth  10.203.0.2/30 DEVICE
+
+The kernel's token bucket (`tc qdisc ... tbf`) shapes what leaves the server: neither end knows the
+rate. A burst of 32 KiB; 1 MiB may wait, so that TCP's window fills it and nothing is dropped.
+Frames and headers count for the bucket, so what arrives of a stream is a few per cent slower.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+SERVER_HOST, DEVICE_HOST = "10.203.0.1", "10.203.0.2"
+
+
+class NamespacesMissing(Exception):
+    """This machine, or this user, cannot make shaped namespaces; says why."""
+
+
+@dataclass(frozen=True)
+class Namespaces:
+    """The two, by name; unlike those of any other process."""
+
+    server: str
+    device: str
+
+    def shape(self, mbit: float) -> None:
+        """Let the link carry so much from the server on."""
+        bucket = f"tbf rate {mbit:g}mbit burst 32kb limit 1mb"
+        _call(f"tc -n {self.server} qdisc replace dev {self.server} root {bucket}")
+
+    def inside_server(self) -> list[str]:
+        """What stands before a command that is to run at the server's end."""
+        return ["ip", "netns", "exec", self.server]
+
+
+@contextmanager
+def namespaces() -> Iterator[Namespaces]:
+    """Two namespaces, gone afterwards whatever happens.
+
+    Raises:
+        NamespacesMissing: not root, no `ip` or `tc`, or the kernel refuses.
+    """
+    if os.name != "posix" or os.geteuid() != 0:
+        raise NamespacesMissing("not root")
+    if missing := [tool for tool in ("ip", "tc") if shutil.which(tool) is None]:
+        raise NamespacesMissing(f"no {' and no '.join(missing)} (Debian: iproute2)")
+    both = Namespaces(f"tls{os.getpid()}", f"tld{os.getpid()}")
+    try:
+        _connect(both)
+        yield both
+    finally:  # their veths and shaping go with them
+        for name in (both.server, both.device):
+            subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
+
+
+def _connect(both: Namespaces) -> None:
+    for name in (both.server, both.device):
+        _call(f"ip netns add {name}")
+    ends = f"{both.server} netns {both.server} type veth peer name {both.device}"
+    _call(f"ip link add {ends} netns {both.device}")
+    for name, host in ((both.server, SERVER_HOST), (both.device, DEVICE_HOST)):
+        _call(f"ip -n {name} addr add {host}/30 dev {name}")
+        _call(f"ip -n {name} link set {name} up")
+    both.shape(1000)
+
+
+def _call(command: str) -> None:
+    done = subprocess.run(command.split(), check=False, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise NamespacesMissing(f"{command}: {said[0] if said else 'failed'}")
