@@ -12,7 +12,8 @@ of: the end; how far it is from the recursion fed with the run's own arrivals an
 still, and how far that is from the recursion's waiting (or from a tenth of the end, where it waits
 less); rho, the share of the end that is computing; T/alone, what computing took there beside what
 it took when everything was there; what overlapping saves of downloading first, measured (between
-the two) and predicted (from the arrivals, with the layers' median times of both ways).
+the two) and predicted (from the arrivals and from the layer times of the run that downloaded first,
+which are what a planner could know).
 
 namespaces: two network namespaces, and the kernel's token bucket between them (`tc`, as root, Linux
 only); the server knows of no rate. Left out, and told, where that cannot be done.

@@ -14,8 +14,8 @@ from benchmarks.streamed.namespaces import (
     namespaces,
 )
 from benchmarks.streamed.networks import NAMES
-from benchmarks.streamed.reckoning import end_by_rate, median_computing, rate, saving
-from benchmarks.streamed.running import Report, Worker, devices, serving
+from benchmarks.streamed.reckoning import Report, computing, end_by_rate, rate, saving
+from benchmarks.streamed.running import Worker, devices, serving
 from trunkline.store import Store
 
 Pair = tuple[Report, Report]
@@ -101,7 +101,6 @@ def _show(rows: list[list[str]], row: list[str]) -> None:
 def _row(name: str, mbit: float, pairs: Sequence[Pair]) -> tuple[list[str], dict[str, float]]:
     """A row of the table, and the distances that have targets; medians."""
     runs = [one for one, _ in pairs]
-    compute = median_computing([one for both in pairs for one in both])
 
     def median(of: Callable[[Report], float]) -> float:
         return statistics.median(map(of, runs))
@@ -115,7 +114,7 @@ def _row(name: str, mbit: float, pairs: Sequence[Pair]) -> tuple[list[str], dict
         "still": median(_still_off),
     }
     saved = statistics.median(1 - one["end_to_end_s"] / two["end_to_end_s"] for one, two in pairs)
-    predicted = median(lambda one: saving(one, compute))
+    predicted = statistics.median(saving(one, computing(two)) for one, two in pairs)
     alone_s = statistics.median(two["compute_s"] for _, two in pairs)
     row = [name, f"{mbit:g}", f"{runs[0]['bytes'] / 1e6:.1f}", f"{median(rate) / 1e6:.2f}"]
     row += [f"{end_s:.3f}", f"{off['arrivals']:.2%}", f"{off['rate']:.2%}"]

@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Sequence
 
 from benchmarks.measure import Verdict, verdict
-from benchmarks.streamed.reckoning import least_rate, median_computing
-from benchmarks.streamed.running import Report, Worker, serving
+from benchmarks.streamed.reckoning import Report, least_rate, median_computing
+from benchmarks.streamed.running import Worker, serving
 from trunkline.store import Store
 
 CALIBRATION = 5

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from benchmarks.streamed.running import Report
+Report = dict[str, Any]
+"""`StreamReport.to_dict()`."""
 
 Times = Mapping[str, float]
 """Seconds by layer."""

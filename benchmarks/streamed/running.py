@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.streamed import worker
+from benchmarks.streamed.reckoning import Report
 from trunkline.store import Store
-
-Report = dict[str, Any]
-"""`StreamReport.to_dict()`."""
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from typing import Any
 
 from benchmarks.measure import Verdict, table, verdict
 from benchmarks.streamed.networks import NAMES
-from benchmarks.streamed.reckoning import median_computing
-from benchmarks.streamed.running import Report, Worker, devices, serving
+from benchmarks.streamed.reckoning import Report, median_computing
+from benchmarks.streamed.running import Worker, devices, serving
+from trunkline.device.server import USE_S
 from trunkline.server.streams.dividing import Demand, shares
 from trunkline.store import Store
 
@@ -85,7 +86,7 @@ def _asking(store: Store, runs: Mapping[str, Sequence[Report]]) -> list[Asking]:
         blocks = store.model(name).blocks
         compute = _by_block(runs[name], [block.digest for block in blocks])
         counts = tuple(block.bytes for block in blocks)
-        demand = Demand(counts, tuple(compute), deadline_s - MARGIN_S)
+        demand = Demand(counts, tuple(compute), deadline_s - MARGIN_S, delay_s=USE_S)
         share = shares(link, {name: demand}).get(name, math.inf)
         demands[str(i)] = demand
         found[str(i)] = Asking(name, deadline_s, compute, share, planned=False)

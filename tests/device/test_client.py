@@ -13,6 +13,7 @@ import torch
 from tests.device.stream_server import Harm, Streams, serving
 from tests.runtime.conftest import Adder, normal_output
 from trunkline.device import StreamClient, Streamed
+from trunkline.device.server import USE_S
 from trunkline.errors import (
     InputError,
     StoreError,
@@ -48,6 +49,15 @@ def stream(
     """A model of the server's store, streamed; and the server's state."""
     with serving(store, harm) as (url, streams), StreamClient(url, device, patience=patience) as c:
         return c.infer(model, batch, **asked), streams
+
+
+def test_a_deadline_allows_for_hashing_and_copying(store: Store, add: Adder, device: Store) -> None:
+    """The server counts some time between a block's last byte and its use, by which the output
+    would else be late where the share is the least."""
+    add("m", "conv")
+    _, streams = stream(store, device, "m", deadline_s=600.0)
+    (asked,) = streams.opened
+    assert asked["first_byte_s"] == USE_S
 
 
 @pytest.mark.parametrize("download_first", [False, True])
