@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from trunkline.runtime import state_dict_source
+from trunkline.runtime import Runtime, state_dict_source
 from trunkline.store import Architecture, InputSpec, Store
 
 NAMES = ("vit", "gpt2", "resnet")
@@ -28,6 +28,8 @@ def make(folder: Path) -> Store:
     store.add(SERVED, source)
     for name, (kind, config, batch) in _networks().items():
         _add(store, folder, name, kind, config, batch)
+        with Runtime(store) as runtime:  # so that the store has the order of use
+            runtime.infer_while_loading(name, batch)
     return store
 
 

@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from benchmarks.streamed.reckoning import Report, median_computing
 from benchmarks.streamed.running import Worker, devices, serving
 from trunkline.device.server import USE_S
 from trunkline.server.streams.dividing import Demand, shares
+from trunkline.server.streams.offering import Offer
 from trunkline.store import Store
 
 LINK_MBIT = 100.0
@@ -40,7 +42,7 @@ class Asking:
 
     network: str
     deadline_s: float
-    compute_s: list[float]
+    compute_s: list[float]  # by block, in the manifest's order
     share: float
     planned: bool
     admitted: bool = False
@@ -83,25 +85,28 @@ def _asking(store: Store, runs: Mapping[str, Sequence[Report]]) -> list[Asking]:
     link, demands, found = LINK_MBIT / 8e-6, {}, {}
     for i, deadline_s in enumerate(DEADLINES_S):
         name = NAMES[i % len(NAMES)]
-        blocks = store.model(name).blocks
-        compute = _by_block(runs[name], [block.digest for block in blocks])
-        counts = tuple(block.bytes for block in blocks)
-        demand = Demand(counts, tuple(compute), deadline_s - MARGIN_S, delay_s=USE_S)
+        blocks = Offer(store).layout(store.model(name), ()).blocks
+        compute = _by_block(runs[name], [one.block.digest for one in blocks])
+        ends = [0, *(one.end for one in blocks)]
+        counts = tuple(after - before for before, after in pairwise(ends))
+        seconds = tuple(compute[one.block.digest] for one in blocks)
+        demand = Demand(counts, seconds, deadline_s - MARGIN_S, delay_s=USE_S)
         share = shares(link, {name: demand}).get(name, math.inf)
         demands[str(i)] = demand
-        found[str(i)] = Asking(name, deadline_s, compute, share, planned=False)
+        told = [compute[block.digest] for block in store.model(name).blocks]
+        found[str(i)] = Asking(name, deadline_s, told, share, planned=False)
     for i in shares(link, demands):
         found[i].planned = True
     return sorted(found.values(), key=lambda one: one.share)
 
 
-def _by_block(reports: Sequence[Report], order: Sequence[str]) -> list[float]:
-    """Median layer times, each at the last block that its layer needs."""
+def _by_block(reports: Sequence[Report], order: Sequence[str]) -> dict[str, float]:
+    """Median layer times by digest, each at the last block, as they are sent, of its layer."""
     compute = median_computing(reports)
     at = {digest: i for i, digest in enumerate(order)}
-    found = [0.0] * len(order)
+    found = dict.fromkeys(order, 0.0)
     for layer in reports[0]["layers"]:
-        found[max(at[digest] for digest in layer["digests"])] += compute[layer["name"]]
+        found[max(layer["digests"], key=at.__getitem__)] += compute[layer["name"]]
     return found
 
 
