@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.loading.views import costs, view
+from trunkline.loading import online
 from trunkline.loading.online import Waiting, evictions
 
 
@@ -55,6 +57,44 @@ def test_a_batch_of_single_tasks_is_as_large_as_can_be(deadlines: list[float]) -
         default=0,
     )
     assert len(seen.batch(2)) == most
+
+
+@given(
+    deadlines=st.lists(st.integers(0, 16).map(lambda i: i / 4), max_size=9),
+    tasks=st.lists(st.integers(1, 6), min_size=9, max_size=9),
+    times=st.integers(1, 3),
+    largest=st.integers(1, 14),
+)
+def test_no_request_is_skipped_to_save_time(
+    deadlines: list[float], tasks: list[int], times: int, largest: int
+) -> None:
+    """The batch is the one found where each deadline looks at all that follow."""
+    waiting = sorted(Waiting(d, 0.0, i, 0, times * tasks[i]) for i, d in enumerate(deadlines))
+    seen = view(costs(max_batch=largest), waiting, "a")
+    best: list[Waiting] = []
+    for place, first in enumerate(waiting):
+        some: list[Waiting] = []
+        for one in waiting[place:]:
+            samples = sum(other.tasks for other in (*some, one))
+            if samples <= largest and seen.finish_s(0, (*some, one)) <= first.deadline_s:
+                some.append(one)
+        best = max(best, some, key=lambda chosen: sum(one.tasks for one in chosen))
+    assert seen.batch(0) == tuple(best)
+
+
+def test_requests_that_fill_no_batch_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 of two samples, at most three in a batch: of two there is nothing better to be found by
+    looking at all that follow each."""
+    looked, fill = [], online._fill
+
+    def watched(*args: Any) -> Any:
+        looked.append(args)
+        return fill(*args)
+
+    monkeypatch.setattr(online, "_fill", watched)
+    waiting = [Waiting(100.0 + key, 0.0, key, 0, 2) for key in range(100)]
+    assert view(costs(), waiting, "a").batch(0) == (waiting[0],)
+    assert len(looked) == 1
 
 
 @given(

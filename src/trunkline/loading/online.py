@@ -17,6 +17,7 @@ from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,17 +225,22 @@ class View:
         With d its earliest deadline, a batch has as many as end by d: one pass a deadline.
         """
         line = self.queue.by_model[model]
-        left = sum(one.tasks for one in line)
+        sizes = [one.tasks for one in line]
+        left, step = sum(sizes), math.gcd(*sizes) or 1  # batches are of multiples of that
+        largest = self.costs.models[model].max_batch // step * step
         best: list[Waiting] = []
         most = 0
+        least: list[int] = []
         for place, first in enumerate(line):
-            if left <= most or most == self.costs.models[model].max_batch:
+            if left <= most or most == largest:
                 break
-            room = self._room(model, first.deadline_s)
+            room = self._room(model, first.deadline_s) // step * step
             if room > most:
-                chosen, tasks = _fill(line[place:], room)
+                chosen, tasks = _fill(line, place, room, least[place] if least else step)
                 if tasks > most:
                     best, most = chosen, tasks
+                if tasks < room and not least:  # else each deadline would look at all that follow
+                    least = list(accumulate(reversed(sizes), min))[::-1]
             left -= first.tasks
         return tuple(best)
 
@@ -333,13 +339,15 @@ def _whole(tasks: float) -> int:
     return math.floor(tasks * (1 + TIME_TOLERANCE)) if 0 <= tasks < math.inf else 0
 
 
-def _fill(line: Sequence[Waiting], room: int) -> tuple[list[Waiting], int]:
-    """The first requests that fit into so many samples together, and how many samples those are."""
+def _fill(line: Sequence[Waiting], place: int, room: int, least: int) -> tuple[list[Waiting], int]:
+    """The first requests from a place on that fit into so many samples together, and how many
+    samples those are; each of them brings at least so many."""
     chosen, tasks = [], 0
-    for one in line:
+    for at in range(place, len(line)):
+        one = line[at]
         if tasks + one.tasks <= room:
             chosen.append(one)
             tasks += one.tasks
-            if tasks == room:
+            if tasks + least > room:
                 break
     return chosen, tasks
