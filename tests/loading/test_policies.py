@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.loading.views import costs, view
@@ -68,6 +70,23 @@ def test_urgency_minds_what_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policies, "SPAN", 1e-2)  # merit alone looks at deadlines only
     monkeypatch.setattr(policies, "FORESEEN", 1)
     assert urgency(seen) == Choice(2, (second,))
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_is_on_its_way_is_not_there_sooner(ahead: bool) -> None:
+    """a's 7 bytes come until 7. A batch of c (0.6 s), which is there, does not bring them sooner:
+    a waits for 6.4 s more; b, whose 2 bytes the link takes after them, for 8.4 s more."""
+    due = Waiting(9.0, 0.0, 1, 2)
+    of = costs(20.0)
+    seen = replace(
+        view(of, [due], "ac"),
+        load_from_s=7.0,
+        arriving=of.holds[0],
+        arrive_s=7.0,
+        ahead=ahead,
+    )
+    assert seen.load_s == [7.0, 9.0, 0.0]
+    assert seen.after(2, (due,)).load_s == pytest.approx([6.4, 8.4, 0.0])
 
 
 def test_an_unknown_policy() -> None:

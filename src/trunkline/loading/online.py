@@ -269,16 +269,21 @@ class View:
             needs, evict = self.costs.holds[model], evictions(self, model)
             resident = (resident if evict is None else resident & ~evict) | needs
             whole_load_s = None
+        finish_s = self.finish_s(model, batch)
+        link_s = self.now_s if self.load_from_s is None else self.load_from_s
+        link_s = max(self.now_s, link_s + self.missing_s[model])
         return View(
             self.costs,
-            self.finish_s(model, batch),
+            finish_s,
             self.queue.without(model, batch),
             resident,
             self.asked,
             self.last_use_s,
-            self.now_s + self.load_s[model] if self.ahead else None,
-            whole_load_s=whole_load_s,
-            ahead=self.ahead,
+            link_s if self.ahead else max(link_s, finish_s),
+            self.arriving,
+            self.arrive_s,
+            whole_load_s,
+            self.ahead,
         )
 
     def hopeless(self) -> list[Waiting]:
