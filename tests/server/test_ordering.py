@@ -61,6 +61,19 @@ def test_models_that_do_not_run_keep_their_order(
     assert len(caplog.records) == 3
 
 
+def test_a_model_that_would_end_the_program(
+    store: Store, add: Adder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SystemExit in a forward is told like any other error, and the server starts."""
+    add("m", "leaving", input=FOUR)
+    with caplog.at_level(logging.WARNING):
+        engine = open_engine(store, memory_bytes=10**6)
+        engine.close()
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2  # one not measured, one not watched
+    assert all("SystemExit: 3" in one for one in told)
+
+
 def test_no_architecture_is_begun_after_the_limit(
     store: Store, add: Adder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

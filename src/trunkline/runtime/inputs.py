@@ -14,6 +14,7 @@ from trunkline.errors import InputError, TrunklineError, WeightsFormatError
 from trunkline.files import replacing
 from trunkline.runtime.dtypes import kind
 from trunkline.store import InputSpec
+from trunkline.store.building import UNEXPECTED
 from trunkline.units import shorten
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def infer(runtime: Runtime, name: str, batch: torch.Tensor) -> Any:
         runtime.synchronize()
     except TrunklineError:
         raise
-    except Exception as error:  # a forward may raise anything
+    except UNEXPECTED as error:  # a forward may raise anything
         raise InputError(
             f"model {name!r} does not run on a batch of shape {list(batch.shape)} "
             f"{str(batch.dtype).removeprefix('torch.')}: {reason(error)}"

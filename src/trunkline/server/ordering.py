@@ -11,6 +11,7 @@ from trunkline.errors import TrunklineError
 from trunkline.runtime import Runtime
 from trunkline.runtime.inputs import generated, reason
 from trunkline.store import StoredModel
+from trunkline.store.building import UNEXPECTED
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,6 @@ def learn_orders(runtime: Runtime, models: Iterable[StoredModel], limit_s: float
             runtime.infer_while_loading(model.name, batch, at_once=True)
         except TrunklineError as error:
             log.warning("the order of use is not known: %s", error)
-        except Exception as error:  # a forward may raise anything
+        except UNEXPECTED as error:  # a forward may raise anything
             log.warning("the order of use is not known of %r: %s", model.name, reason(error))
             refused.add(model.architecture.key)
