@@ -161,6 +161,24 @@ def test_a_large_body_that_is_refused_at_once() -> None:
         assert read_all(client).startswith(b"HTTP/1.1 200 ")
 
 
+def test_no_connection_keeps_a_body_that_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else idle connections would hold what no limit counts."""
+    lost = OfferingProtocol.connection_lost
+    kept: list[int] = []
+
+    def watched(one: OfferingProtocol, error: Exception | None) -> None:
+        kept.append(len(one.cycle.body))
+        lost(one, error)
+
+    monkeypatch.setattr(OfferingProtocol, "connection_lost", watched)
+    with running(FakeEngine({"double": double})) as there:
+        client = connected(there.port)
+        client.sendall(HEAD % len(BODY) + BODY)
+        assert read_one(client).startswith(b"HTTP/1.1 200 ")
+        client.close()
+    assert kept == [0]
+
+
 def test_the_deadline_passes() -> None:
     """503 while the request waits, and its future is cancelled; 504 once its batch runs."""
     engine = FakeEngine({"double": double}, hold=True)

@@ -101,7 +101,7 @@ class OfferingProtocol(GuardedProtocol):
         if head is None or not self._ask(head, cycle, cycle.body):
             super()._start_asgi_task(cycle, self.app)
         else:
-            self._taken = head
+            self._taken, cycle.body = head, bytearray()  # nobody else lets the body go
 
     def _ask(self, head: Head, cycle: RequestResponseCycle, body: bytearray) -> bool:
         """Have it answered, now or later; False if it is for the app."""
