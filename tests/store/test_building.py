@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +160,27 @@ def test_a_constructor_that_needs_data_is_called_for_real(nets: str) -> None:
     module = build_skeleton(factory(f"{nets}:Looking"))
     assert module.rates == [0.0, 0.5, 1.0]
     assert not module.body.weight.is_meta
+
+
+def test_building_does_not_import_the_compiler(tmp_path: Path) -> None:
+    """PyTorch draws normal values for tensors without data by code that imports `torch._dynamo`,
+    which takes seconds; neither way to ask for them does it in a skeleton."""
+    (tmp_path / "normal.py").write_text(
+        "from torch import nn\n"
+        "def net():\n"
+        "    body = nn.Embedding(3, 2)\n"
+        "    nn.init.xavier_normal_(body.weight)\n"
+        "    body.weight.data.normal_()\n"
+        "    return body\n"
+    )
+    code = (
+        "import sys\n"
+        "from trunkline.store import Architecture\n"
+        "from trunkline.store.building import build_skeleton\n"
+        "net = build_skeleton(Architecture('factory', factory='normal:net', kwargs={}))\n"
+        "sys.exit(not net.weight.is_meta or 'torch._dynamo' in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 def test_errors_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from trunkline.errors import ArchitectureError, TrunklineError
@@ -127,7 +127,12 @@ def _build(find: Callable[[], Callable[[], Any]], label: str, *devices: str) -> 
     for device in devices:
         try:
             make = find()
-            with current_directory_first(), torch.random.fork_rng(devices=[]), torch.device(device):
+            with (
+                current_directory_first(),
+                torch.random.fork_rng(devices=[]),
+                torch.device(device),
+                _nothing_drawn_for_meta(),
+            ):
                 module = make()
         except TrunklineError:
             raise
@@ -141,6 +146,27 @@ def _build(find: Callable[[], Callable[[], Any]], label: str, *devices: str) -> 
         return cast("nn.Module", module)
     assert failure is not None
     raise ArchitectureError(f"{label} cannot be built: {told(failure)}") from failure
+
+
+def _nothing_drawn_for_meta() -> AbstractContextManager[Any]:
+    """While this lasts, tensors without data get no normal values: PyTorch would import its whole
+    compiler (`torch._dynamo`, seconds) to draw none."""
+    torch = import_torch()
+    from torch.overrides import TorchFunctionMode
+
+    drawing = (torch.Tensor.normal_, torch.nn.init.normal_)
+
+    class Mode(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if function in drawing:
+                tensor = args[0] if args else kwargs["tensor"]
+                if tensor.is_meta:
+                    return tensor
+            return function(*args, **(kwargs or {}))
+
+    return Mode()
 
 
 def _maker(architecture: Architecture) -> Callable[[], Any]:
