@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -160,6 +162,22 @@ def test_a_changed_order_of_use_waits_and_is_told(store: Store, add: Adder) -> N
         assert torch.equal(got, module(x, [2, 0, 2]))
     assert [layer.name for layer in waiting.layers] == ["layers.2", "layers.0"]
     assert [block.id for block in waiting.unused] == ["layers.1"]
+
+
+def test_what_the_first_stand_in_needs_is_imported_before() -> None:
+    """Once prepared, an operation on a stand-in imports nothing, so no forward's time holds it."""
+    code = (
+        "import sys, torch\n"
+        "from trunkline.runtime.waiting import StandIn, prepare\n"
+        "from trunkline.store import TensorSpec\n"
+        "prepare()\n"
+        "before = set(sys.modules)\n"
+        "spec = TensorSpec('x', 'F32', (2, 2), 0, 16)\n"
+        "one = StandIn(spec, True, torch.device('cpu'), lambda: torch.ones(2, 2))\n"
+        "torch.nn.functional.linear(torch.ones(1, 2), one)\n"
+        "sys.exit(set(sys.modules) != before)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_error_wakes_every_wait(store: Store, add: Adder) -> None:

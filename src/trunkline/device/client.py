@@ -24,7 +24,7 @@ from trunkline.runtime.inputs import reason
 from trunkline.runtime.overlap import Overlap
 from trunkline.runtime.skeleton import Skeleton
 from trunkline.runtime.skeletons import Skeletons
-from trunkline.runtime.waiting import Waiting
+from trunkline.runtime.waiting import Waiting, prepare
 from trunkline.store import Architecture, InputSpec, Store, StoredModel
 from trunkline.store.manifest import Layer
 from trunkline.store.receiving import Reception
@@ -112,6 +112,7 @@ class StreamClient:
         self._device = device
         self._trust = factory_names(trust)
         self._skeletons = Skeletons(open_memory(device).device, self._trust)
+        prepare()
 
     def infer(
         self,

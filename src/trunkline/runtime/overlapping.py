@@ -16,7 +16,7 @@ from trunkline.runtime.known import Known
 from trunkline.runtime.overlap import LayerRun, Overlap
 from trunkline.runtime.resident import ResidentBlock, Residents
 from trunkline.runtime.switch import Switch
-from trunkline.runtime.waiting import Waiting
+from trunkline.runtime.waiting import Waiting, prepare
 from trunkline.store import StoredBlock, StoredModel
 from trunkline.store.orders import Orders
 
@@ -66,6 +66,7 @@ class Overlapping:
     """
 
     def __init__(self, known: Known, residents: Residents, memory: Memory, orders: Orders) -> None:
+        prepare()
         zero_s = time.perf_counter()
         self._known = known
         self._residents = residents

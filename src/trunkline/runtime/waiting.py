@@ -14,6 +14,7 @@ slower; and no operation ever sees a tensor that is not there.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Any
@@ -68,6 +69,15 @@ class StandIn(Tensor):
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"StandIn(shape={tuple(self.shape)}, dtype={self.dtype})"
+
+
+@functools.cache
+def prepare() -> None:
+    """Do one operation on a stand-in, before a clock runs: for the first one in a process PyTorch
+    imports modules of its own (`torch.distributed.tensor`), which may take seconds."""
+    spec = TensorSpec("", "U8", (1,), 0, 1)
+    stand_in = StandIn(spec, False, torch.device("cpu"), lambda: torch.zeros(1, dtype=torch.uint8))
+    torch.neg(stand_in)
 
 
 def _real(value: Any) -> Any:
