@@ -9,7 +9,7 @@ from pathlib import Path
 from trunkline.pictures.figure import COMPUTE, UPLOAD, new_figure, plain, save
 from trunkline.units import unit_of_time
 
-WAIT, EDGE, MARK = "#f3f0e6", "#c9bd97", "#555555"
+WAIT, MARK = "#f3f0e6", "#555555"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ def draw_overlap(
         (0.1, WAIT, "waiting", [(one.asked_s, one.started_s) for one in layers]),
     ):
         bars = [(begin / scale, (end - begin) / scale) for begin, end in spans if end > begin]
-        edge = EDGE if colour == WAIT else "white"
-        ax.broken_barh(bars, (lane, 0.8), facecolors=colour, edgecolors=edge, lw=0.5, label=label)
+        edge, width = ("white", 0.5) if colour == UPLOAD else ("none", 0)  # short ones stay seen
+        ax.broken_barh(bars, (lane, 0.8), facecolors=colour, edgecolors=edge, lw=width, label=label)
     ax.plot(
         [download_first_s / scale], [0.5], marker=">", color=MARK, ls="", label="download first"
     )
