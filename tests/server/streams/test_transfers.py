@@ -103,6 +103,12 @@ def test_refused_and_free_again() -> None:
     assert transfers.open(layout_of(SIZES), WISH).reserved
 
 
+def test_refused_for_its_computing() -> None:
+    """Who needs 0.6 s to compute, due in 0.5 s, is told that, and not that the link is slow."""
+    with pytest.raises(RefusedError, match=r"computing alone takes 0\.6 s.* in 0\.5 s$"):
+        made(Clock()).open(layout_of(SIZES), Wish(deadline_s=0.5, compute_s=[0.2, 0.3, 0.1]))
+
+
 def test_reserved_while_it_does_not_read() -> None:
     """Until it begins to read, others may use its share, but not reserve it; once it can no longer
     be in time its reservation is gone."""

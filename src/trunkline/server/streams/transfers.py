@@ -187,15 +187,18 @@ class Transfers:
             for one in self._open.values()
             if one.reserved
         }
-        if admits(link, demands, new.progress.demand(now, True)):
+        wanted = new.progress.demand(now, True)
+        if admits(link, demands, wanted):
             return
         self.counts.refused_deadline += 1
         left = [one.progress.left_bytes for one in self._open.values() if one.reserved]
         again = min(filter(None, left), default=0) / link
         beside = f" beside {number_of(len(demands), 'other')}" if demands else ""
-        raise RefusedError(
-            Reason.DEADLINE, f"the link is too slow for this deadline{beside}", max(1.0, again)
-        )
+        why = f"the link is too slow for this deadline{beside}"
+        computing, due = wanted.ready_s + sum(wanted.compute_s), wanted.left_s
+        if due is not None and computing >= due:
+            why = f"computing alone takes {computing:.3g} s, and the deadline is in {due:.3g} s"
+        raise RefusedError(Reason.DEADLINE, why, max(1.0, again))
 
     def _forget_idle(self) -> None:
         old = self._clock() - self.limits.idle_s
