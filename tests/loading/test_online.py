@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -119,34 +118,6 @@ def test_evictions_make_room_and_no_more(
     if gone.any():
         least = min(of.sizes[gone])
         assert of.sizes @ after + least > memory or len(of.sizes[gone]) > 1
-
-
-def test_what_comes_after_a_batch() -> None:
-    """After a batch of b, with room for 12 bytes and a's and c's blocks there: its request is out,
-    it has ended (3.5 + 2 + 0.6), its own 2 bytes came, and what nobody waits for made room. The
-    view itself stays as it was."""
-    of = costs(12.0)
-    first, second = Waiting(9.0, 0.0, 1, 1), Waiting(20.0, 0.0, 2, 2)
-    seen = view(of, [first, second], "ac", now_s=3.5)  # 11 bytes; b needs 2 more
-    after = seen.after(1, (first,))
-    assert after.now_s == pytest.approx(6.1)
-    assert list(after.queue) == [second]
-    assert {of.blocks[place] for place in np.flatnonzero(after.resident)} == {
-        ("trunk",),
-        ("b",),
-        ("c", "c2"),
-    }
-    assert after.load_s == [1.0, 0.0, 0.0]
-    assert len(seen.queue) == 2
-    assert not seen.resident[of.holds[1]].all()
-
-
-@pytest.mark.parametrize(("ahead", "load_s"), [(True, 3.4), (False, 4.0)])
-def test_what_loads_meanwhile(ahead: bool, load_s: float) -> None:
-    """c's 4 bytes load from the begin of b's computing (0.6 s) on, or only after it."""
-    of = costs()
-    seen = replace(view(of, [Waiting(9.0, 0.0, 1, 1)], "b"), ahead=ahead)
-    assert seen.after(1, tuple(seen.queue)).load_s[2] == pytest.approx(load_s)
 
 
 def test_what_nobody_waits_for_leaves_first() -> None:

@@ -159,14 +159,6 @@ class Queue:
             line = self.by_model[model]
             self.by_model[model] = [one for one in line if one.key not in of_model]
 
-    def without(self, model: int, gone: Sequence[Waiting]) -> Queue:
-        """A copy without these requests of a model."""
-        copy = Queue(0)
-        copy.by_model = self.by_model.copy()
-        keys = {one.key for one in gone}
-        copy.by_model[model] = [one for one in self.by_model[model] if one.key not in keys]
-        return copy
-
 
 @dataclass(frozen=True)
 class View:
@@ -182,7 +174,6 @@ class View:
         arriving: which pieces are on their way; None for none.
         arrive_s: when they will be there.
         whole_load_s: `Costs.load_seconds` of what is resident, if the caller has it.
-        ahead: whether blocks load while a batch computes.
     """
 
     costs: Costs
@@ -195,7 +186,6 @@ class View:
     arriving: Bits | None = None
     arrive_s: float = 0.0
     whole_load_s: Sequence[float] | None = None
-    ahead: bool = False
 
     @cached_property
     def missing_s(self) -> Sequence[float]:
@@ -261,30 +251,6 @@ class View:
         """When a batch that begins now ends."""
         tasks = sum(one.tasks for one in batch)
         return self.now_s + self.load_s[model] + self.costs.compute_seconds(model, tasks)
-
-    def after(self, model: int, batch: Sequence[Waiting]) -> View:
-        """As of the end of a batch that begins now, if nothing comes meanwhile."""
-        resident, whole_load_s = self.resident, self.whole_load_s
-        if self.missing_s[model] > 0:
-            needs, evict = self.costs.holds[model], evictions(self, model)
-            resident = (resident if evict is None else resident & ~evict) | needs
-            whole_load_s = None
-        finish_s = self.finish_s(model, batch)
-        link_s = self.now_s if self.load_from_s is None else self.load_from_s
-        link_s = max(self.now_s, link_s + self.missing_s[model])
-        return View(
-            self.costs,
-            finish_s,
-            self.queue.without(model, batch),
-            resident,
-            self.asked,
-            self.last_use_s,
-            link_s if self.ahead else max(link_s, finish_s),
-            self.arriving,
-            self.arrive_s,
-            whole_load_s,
-            self.ahead,
-        )
 
     def hopeless(self) -> list[Waiting]:
         """Requests that would be late even if they were next, alone."""

@@ -286,7 +286,6 @@ class Scheduler:
             None if self.loading is None else self.loading.bring,
             link_s,
             self.load_s,
-            self.ahead,
         )
 
     def _held(self, batch: Batch) -> Bits:
