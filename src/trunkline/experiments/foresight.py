@@ -131,10 +131,10 @@ class _Search:
 
     def _evicted(self, state: _State, model: int, done: int) -> int:
         """What is in memory with a model, after what is needed latest has left."""
-        both = state.resident | self.needs[model]
-        excess = self._bytes(both) - self.room
         if self.costs.memory_bytes is None:
             return self.needs[model]
+        both = state.resident | self.needs[model]
+        excess = self._bytes(both) - self.room
         if excess <= 0:
             return both
         order: list[int] = []
