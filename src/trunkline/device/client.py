@@ -21,7 +21,6 @@ from trunkline.runtime.arrivals import Arrivals
 from trunkline.runtime.bringing import Bringer, Reader
 from trunkline.runtime.device import Memory, open_memory
 from trunkline.runtime.inputs import reason
-from trunkline.runtime.overlap import Overlap
 from trunkline.runtime.skeleton import Skeleton
 from trunkline.runtime.skeletons import Skeletons
 from trunkline.runtime.waiting import Waiting, prepare
@@ -353,13 +352,7 @@ class _Run:
         transfer: Transfer,
         not_kept: str,
     ) -> StreamReport:
-        overlap = Overlap(
-            waiting.layers,
-            waiting.begun_s,
-            waiting.ended_s,
-            tuple(block.id for block in waiting.unused),
-            self._wish.download_first,
-        )
+        overlap = waiting.overlap(self._wish.download_first)
         sent = [one for block in model.blocks if (one := self._arrivals.get(block.digest))]
         learnt = not not_kept and self._store.orders.note(model, overlap.used)
         return StreamReport(

@@ -130,9 +130,7 @@ class Overlapping:
     @property
     def report(self) -> Overlap:
         """What was measured."""
-        waiting = self._waiting
-        unused = tuple(block.id for block in waiting.unused)
-        return Overlap(waiting.layers, waiting.begun_s, waiting.ended_s, unused)
+        return self._waiting.overlap()
 
     def _resident_version(self) -> int:
         missing = {job.block.digest for job in self._jobs}

@@ -26,7 +26,7 @@ from torch.utils.hooks import RemovableHandle
 
 from trunkline.runtime.arrivals import Arrivals
 from trunkline.runtime.dtypes import torch_dtype
-from trunkline.runtime.overlap import LayerRun
+from trunkline.runtime.overlap import LayerRun, Overlap
 from trunkline.runtime.skeleton import Binding
 from trunkline.runtime.slots import Slot
 from trunkline.store import StoredBlock, TensorSpec
@@ -182,10 +182,10 @@ class Waiting:
         """What was measured, in the order of use."""
         return tuple(self._measured(step) for step in self._steps)
 
-    @property
-    def unused(self) -> tuple[StoredBlock, ...]:
-        """The blocks with bytes that the forward did not use."""
-        return tuple(b for d, b in self._blocks.items() if d not in self._used and b.bytes)
+    def overlap(self, download_first: bool = False) -> Overlap:
+        """What was measured; of blocks without bytes it does not matter whether they were used."""
+        unused = (b.id for d, b in self._blocks.items() if d not in self._used and b.bytes)
+        return Overlap(self.layers, self.begun_s, self.ended_s, tuple(unused), download_first)
 
     # ---- inside ----
 
