@@ -8,7 +8,10 @@ machine does meets both; a ratio is between the medians of its two. The weights 
 
 PyTorch's compute threads spin briefly here, for all ways alike, as `trunkline run` sets it (see
 trunkline/runtime/threads.py; GOMP_SPINCOUNT=300000 is what they do by themselves). `load_file` maps
-the file and reads nothing: with assign the bytes come later, at the first forward.
+the file and reads nothing: with assign the bytes come later, at the first forward. Trunkline maps
+most blocks, too, and brings their pages in before the switch ends; "trunkline --copy" copies them.
+So that nothing is saved in the switch and paid afterwards, the last rows have a switch and the
+first forward together.
 
 Beside them the limits of the same run: the copy of as many bytes within memory, and one read of a
 warm file of that size into a buffer that was touched before.
@@ -41,6 +44,8 @@ from trunkline.store import Architecture, Store
 USUAL = "load_file + load_state_dict"
 BUILD = "build + load"
 WARM_READ = "(limit) warm read"
+COPYING = "trunkline --copy"
+IMAGES = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 SHARE = 0.85
 ARCHITECTURE = Architecture("factory", factory="trunkline.experiments.networks:resnet50")
 State = dict[str, torch.Tensor]
@@ -112,11 +117,19 @@ def measure(position: str, folder: Path, repeats: int) -> Report:
     runtime.switch("a")
     moved = runtime.switch("b").bytes_moved
     equal = _outputs_equal(runtime, states)
+    copying = Runtime(store, copy=True)
+    ways: dict[str, Way] = {COPYING: copying.switch}
     pairs = {
         name: _in_turn(way, runtime.switch, repeats)
-        for name, way in (_peers(folder) | _limits(folder, missing)).items()
+        for name, way in (_peers(folder) | ways | _limits(folder, missing)).items()
+    }
+    own = _with_forward(runtime)
+    pairs |= {
+        f"{name}, forward": _in_turn(way, own, repeats)
+        for name, way in (_peers_with_forward(folder) | {COPYING: _with_forward(copying)}).items()
     }
     runtime.close()
+    copying.close()
     return Report(position, missing, moved, equal, pairs)
 
 
@@ -160,8 +173,33 @@ def _peers(folder: Path) -> dict[str, Way]:
     }
 
 
+def _with_forward(runtime: Runtime) -> Way:
+    """A switch, and a forward of one image."""
+
+    def both(name: str) -> object:
+        runtime.switch(name)
+        return runtime.infer(name, IMAGES)
+
+    return both
+
+
+def _peers_with_forward(folder: Path) -> dict[str, Way]:
+    """The quickest two of the usual ways, and a forward of one image."""
+    module = resnet50().eval()
+
+    def one(assign: bool) -> Way:
+        @torch.inference_mode()
+        def both(name: str) -> object:
+            module.load_state_dict(load_file(folder / f"{name}.safetensors"), assign=assign)
+            return module(IMAGES)
+
+        return both
+
+    return {USUAL: one(False), "load_file + assign": one(True)}
+
+
 def _limits(folder: Path, size: int) -> dict[str, Way]:
-    """Copying and reading `size` bytes: what no way of loading them can beat by much."""
+    """Copying and reading `size` bytes: what no way that copies them can beat by much."""
     path = folder / "warm.bin"
     path.write_bytes(os.urandom(size))
     source, target = torch.ones(size, dtype=torch.uint8), torch.zeros(size, dtype=torch.uint8)

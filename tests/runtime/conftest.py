@@ -30,6 +30,13 @@ def _tiny_models_importable(
     sys.modules.pop("tiny_models", None)
 
 
+@pytest.fixture(params=["copied", "mapped"])
+def each_memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once with the blocks of small models copied, as usual, and once used in their files."""
+    if request.param == "mapped":
+        monkeypatch.setattr("trunkline.runtime.device.LEAST_BYTES", 1)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """An empty store."""

@@ -14,6 +14,8 @@ from trunkline.errors import MemoryBudgetError
 from trunkline.runtime import Runtime
 from trunkline.store import Store
 
+pytestmark = pytest.mark.usefixtures("each_memory")
+
 
 class _Turn:
     """A runtime's turn, which notes when a thread takes it that holds the runtime's lock."""

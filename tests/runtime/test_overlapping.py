@@ -12,6 +12,8 @@ from trunkline.errors import ArchitectureError, CorruptBlobError
 from trunkline.runtime import Runtime
 from trunkline.store import Store, StoredBlock
 
+pytestmark = pytest.mark.usefixtures("each_memory")
+
 X = torch.linspace(-1, 1, 96).reshape(2, 3, 4, 4)
 
 

@@ -26,6 +26,8 @@ from trunkline.runtime.arena import Buffer
 from trunkline.runtime.device import HostMemory
 from trunkline.store import Store
 
+pytestmark = pytest.mark.usefixtures("each_memory")
+
 BOTTOM = ("0.", "1.", "3.", "4.")
 
 
@@ -300,7 +302,7 @@ class _CountedMemory(HostMemory):
     """Host memory that counts what is alive, and never hands a buffer out twice."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(copy=True)
         self.alive = self.most = 0
 
     def allocate(self, size: int) -> Buffer:

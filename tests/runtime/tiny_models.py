@@ -203,6 +203,38 @@ def writes() -> nn.Module:
     return Writes()
 
 
+def wide(width: int = 512) -> nn.Module:
+    """Three layers of a megabyte or more each, which are used in their files, and a small one."""
+    return nn.Sequential(
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.LayerNorm(width),
+        nn.Linear(width, 2 * width, bias=False),
+        nn.GELU(),
+        nn.Linear(2 * width, width),
+    )
+
+
+class Scribbles(nn.Module):
+    """Answers with a row of a large table; where the input's sum is positive, it changes one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(512, 512))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 512) -> (512,)."""
+        if float(x.sum()) > 0:
+            self.table[3] += 1
+        row: Tensor = self.table[0]
+        return row
+
+
+def scribbles() -> nn.Module:
+    """See `Scribbles`."""
+    return Scribbles()
+
+
 class Gives(nn.Module):
     """Returns its own weights among other things."""
 

@@ -41,6 +41,14 @@ ThreadsOption = Annotated[
     ),
 ]
 
+CopyOption = Annotated[
+    bool,
+    typer.Option(
+        "--copy",
+        help="Copy weights into the process's memory. Else, on a CPU, large blocks are used in the "
+        "pages that the system keeps of their files. Measure and run with the same.",
+    ),
+]
 
 InsecureOption = Annotated[
     bool,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trunkline.cli.memory import parse_memory
-from trunkline.cli.options import StoreOption, ThreadsOption, compute_on, names, number, open_store
+from trunkline.cli.options import (
+    CopyOption,
+    StoreOption,
+    ThreadsOption,
+    compute_on,
+    names,
+    number,
+    open_store,
+)
 from trunkline.cli.output import (
     as_is,
     check_outputs,
@@ -43,6 +51,7 @@ def profile(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     threads: ThreadsOption = None,
+    copy: CopyOption = False,
     batches: Annotated[str, typer.Option(help="Batch sizes to compute.")] = "1,2,4,8",
     max_batch: Annotated[
         int, typer.Option(min=1, max=65536, help="No batch is planned larger than this.")
@@ -74,7 +83,7 @@ def profile(
     compute_on(threads)
     from trunkline.runtime.measure import Settings, measure
 
-    settings = Settings(sizes, rounds, limit_s, memory_bytes, max_batch, cold)
+    settings = Settings(sizes, rounds, limit_s, memory_bytes, max_batch, cold, copy=copy)
     with progress_bar("profile", bytes_are_counted=False) as tell:
         found = measure(there, chosen, device, settings, tell)
     if as_json:

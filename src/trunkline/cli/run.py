@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from trunkline.cli.memory import parse_memory, tell_what_does_not_fit
-from trunkline.cli.options import StoreOption, ThreadsOption, compute_on, number, open_store
+from trunkline.cli.options import (
+    CopyOption,
+    StoreOption,
+    ThreadsOption,
+    compute_on,
+    number,
+    open_store,
+)
 from trunkline.cli.output import (
     check_outputs,
     console,
@@ -69,6 +76,7 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     threads: ThreadsOption = None,
+    copy: CopyOption = False,
     upload: Annotated[
         bool, typer.Option("--upload/--no-upload", help="Wait as long as the uploads would take.")
     ] = True,
@@ -111,6 +119,7 @@ def run(
         uploads=upload,
         cold=cache == "cold",
         outputs=results,
+        copy=copy,
     )
     if as_json:
         print_json(report.to_dict())

@@ -12,6 +12,7 @@ import typer
 
 from trunkline.cli.memory import parse_memory
 from trunkline.cli.options import (
+    CopyOption,
     StoreOption,
     compute_on,
     names,
@@ -58,6 +59,7 @@ def serve(
             "there are processors, for HTTP and loads).",
         ),
     ] = None,
+    copy: CopyOption = False,
     policy: Annotated[
         str | None,
         typer.Option(help="Who is served next: urgency (default), greatest-rate, edf, fcfs."),
@@ -180,6 +182,7 @@ def serve(
             profile=profile,
             policy=policy,
             whole_models=whole_models,
+            copy=copy,
             limits=limits,
             observer=operations,
         )

@@ -15,6 +15,7 @@ from typing import Final
 
 import torch
 
+from trunkline.runtime.pages import Pages
 from trunkline.runtime.placement import ALIGNMENT
 
 RESERVE_BYTES: Final = 256 * 2**20
@@ -30,12 +31,21 @@ class Buffer:
         size: how many.
         view: the same bytes for the system's reads; None where the host has no access.
         address: where the arena has it.
+        pages: those of the block's file, where they are its memory; the arena has no part in it.
     """
 
     tensor: torch.Tensor
     size: int
     view: memoryview | None = None
     address: tuple[int, int] = (0, 0)
+    pages: Pages | None = None
+
+
+def begin_of(tensor: torch.Tensor) -> int:
+    """The address at which a tensor's storage begins; 0 if it has none on the host."""
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+        return 0
+    return int(tensor.untyped_storage().data_ptr())
 
 
 class _Runs:
@@ -122,9 +132,7 @@ class Arena:
 
     def holds(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor's memory is the arena's."""
-        if tensor.device.type != "cpu" or tensor.layout != torch.strided:
-            return False
-        return tensor.untyped_storage().data_ptr() in self._starts
+        return begin_of(tensor) in self._starts
 
     def trim(self, limit_bytes: int) -> None:
         """Give warm memory beyond `limit_bytes` back to the system, the smallest runs first."""

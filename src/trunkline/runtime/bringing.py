@@ -8,8 +8,8 @@ from threading import Event, Lock, Thread
 import torch
 
 from trunkline.runtime.arrivals import Arrivals
-from trunkline.runtime.device import Job, Memory
-from trunkline.runtime.placement import Placement, place
+from trunkline.runtime.device import Memory
+from trunkline.runtime.placement import place
 from trunkline.runtime.resident import ResidentBlock
 from trunkline.store import Store, StoredBlock
 
@@ -30,8 +30,10 @@ class Bringer:
 
     def from_bytes(self, block: StoredBlock, content: memoryview) -> ResidentBlock:
         """A block whose file's bytes are here (and were compared with its digest)."""
-        made = self._room(block)
-        placement, target = place(block), made.buffer.tensor
+        placement = place(block)
+        with self._lock, torch.inference_mode(False):
+            made = ResidentBlock(block, placement, self.memory.allocate(placement.size))
+        target = made.buffer.tensor
         source = torch.frombuffer(content, dtype=torch.uint8)
         for piece in placement.pieces:
             begin, end = piece.file_offset, piece.file_offset + piece.bytes
@@ -44,16 +46,13 @@ class Bringer:
         Raises:
             NotInStoreError, CorruptBlobError, StoreError: it cannot be read.
         """
-        made = self._room(block)
         path = str(self._store.blob_path(block.digest))
-        with self._reading:
-            self.memory.load([Job(path, block, place(block), made.buffer)], lambda: None)
-        return made
-
-    def _room(self, block: StoredBlock) -> ResidentBlock:
-        placement: Placement = place(block)
         with self._lock, torch.inference_mode(False):
-            return ResidentBlock(block, placement, self.memory.allocate(placement.size))
+            job = self.memory.job(path, block, self.memory.place(block))
+            made = ResidentBlock(job.block, job.placement, job.buffer)
+        with self._reading:
+            self.memory.load([job])
+        return made
 
 
 class Reader(Thread):

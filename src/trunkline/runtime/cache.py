@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from trunkline.runtime.pages import bring_in
+
 KEPT_BYTES: Final = 64 * 1024
 """Pages that were just read are now and then kept for a moment; so many bytes don't count."""
 
@@ -19,7 +21,8 @@ CHUNK_BYTES: Final = 1 << 20
 
 
 def warm_files(paths: Iterable[Path]) -> int:
-    """Read files from beginning to end, so that the system caches them; returns their bytes.
+    """Read files from beginning to end, so that the system caches them, in large pages where it
+    has such; returns their bytes.
 
     How many of them stay cached is the system's to say: it has to have the memory.
 
@@ -29,6 +32,7 @@ def warm_files(paths: Iterable[Path]) -> int:
     total, chunk = 0, bytearray(CHUNK_BYTES)
     for path in paths:
         with path.open("rb", buffering=0) as file:
+            bring_in(file.fileno(), os.fstat(file.fileno()).st_size)
             while count := file.readinto(chunk):
                 total += count
     return total

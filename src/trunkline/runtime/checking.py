@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.errors import CorruptBlobError, StoreError
+from trunkline.runtime.pages import bring_in
 from trunkline.runtime.reading import open_block
 from trunkline.store import StoredBlock
 
@@ -69,6 +70,7 @@ def _hashed(path: str, block: StoredBlock) -> tuple[_State, str]:
     state, hasher = _state(path), hashlib.sha256()  # before: a change meanwhile is noticed later
     fd = open_block(path, block)
     try:
+        bring_in(fd, block.size)
         buffer = memoryview(bytearray(min(PIECE_BYTES, max(block.size, 1))))
         position = 0
         while count := os.preadv(fd, [buffer], position):

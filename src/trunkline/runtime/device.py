@@ -1,9 +1,10 @@
 """Where blocks live: host memory or an accelerator's. All that differs between them stands here.
 
-On the host, blocks are read straight into the places of their tensors. For a CUDA device they are
-read into a ring of pinned buffers and copied from there asynchronously on a stream of their own, so
-that reading the next part overlaps the copy of the last; whoever computes next waits for the copies
-on the device, not on the host.
+On the host, a block is used in the pages of its file where its tensors lie well there; else it is
+read straight into the places of its tensors. For a CUDA device, blocks are read into a ring of
+pinned buffers and copied from there asynchronously on a stream of their own, so that reading the
+next part overlaps the copy of the last; whoever computes next waits for the copies on the device,
+not on the host.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any, Final, Protocol
 import torch
 
 from trunkline.errors import InputError, MemoryBudgetError
-from trunkline.runtime.arena import Arena, Buffer
-from trunkline.runtime.placement import ALIGNMENT, Placement
+from trunkline.runtime.arena import Arena, Buffer, begin_of
+from trunkline.runtime.mapping import LEAST_BYTES, map_block, populate
+from trunkline.runtime.pages import can_map
+from trunkline.runtime.placement import ALIGNMENT, Placement, lie_in_file, place
 from trunkline.runtime.reading import BlockReader, Read, read_block
 from trunkline.store import StoredBlock
 
@@ -30,7 +33,8 @@ SLOTS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A block to be brought from its file at `path` into its buffer."""
+    """A block to be brought from its file at `path` into its buffer (which may be the file's own
+    pages)."""
 
     path: str
     block: StoredBlock
@@ -48,6 +52,19 @@ class Memory(Protocol):
     """Memory of one device, for blocks."""
 
     device: torch.device
+
+    def place(self, block: StoredBlock) -> Placement:
+        """How a block of a store lies here."""
+
+    def job(self, path: str, block: StoredBlock, placement: Placement) -> Job:
+        """Memory for a block whose file is at `path`, still to be loaded.
+
+        Args:
+            placement: what `place` says; the job's may be another.
+
+        Raises:
+            NotInStoreError, CorruptBlobError, StoreError: as `BlockReader.read`.
+        """
 
     def allocate(self, size: int) -> Buffer:
         """Memory for `size` bytes, each 64th byte's address a multiple of 64."""
@@ -84,8 +101,14 @@ class Memory(Protocol):
         """Let threads and pinned memory go."""
 
 
-def open_memory(device: str | torch.device, threads: int | None = None) -> Memory:
+def open_memory(
+    device: str | torch.device, threads: int | None = None, copy: bool = False
+) -> Memory:
     """The memory of a device: `cpu`, `cuda`, `cuda:1`.
+
+    Args:
+        threads: how many read at once into host memory.
+        copy: on the host, too, copy every block.
 
     Raises:
         InputError: no such device here.
@@ -97,7 +120,7 @@ def open_memory(device: str | torch.device, threads: int | None = None) -> Memor
     if found.type == "cpu":
         if found.index:
             raise InputError(f"device {str(device)!r}: there is one, cpu")
-        return HostMemory(threads)
+        return HostMemory(threads, copy)
     if found.type != "cuda":
         raise InputError(f"device {str(device)!r}: models run on cpu and cuda")
     if not torch.cuda.is_available():
@@ -108,28 +131,56 @@ def open_memory(device: str | torch.device, threads: int | None = None) -> Memor
 
 
 class HostMemory:
-    """Memory of the host."""
+    """Memory of the host: pages of files, and an arena for what is copied.
 
-    def __init__(self, threads: int | None = None) -> None:
+    Args:
+        threads: how many read at once into the arena.
+        copy: copy every block, also where it could be used in the pages of its file.
+    """
+
+    def __init__(self, threads: int | None = None, copy: bool = False) -> None:
         self.device = torch.device("cpu")
         self._arena = Arena()
         self._reader = BlockReader(threads)
+        self._maps = not copy and can_map()
+        self._mapped: set[int] = set()  # where the pages begin that are in use
+
+    def place(self, block: StoredBlock) -> Placement:
+        """In the file where that is worth it, else each tensor at the next multiple of 64."""
+        if self._maps and block.bytes >= LEAST_BYTES:
+            return lie_in_file(block) or place(block)
+        return place(block)
+
+    def job(self, path: str, block: StoredBlock, placement: Placement) -> Job:
+        """The file's pages, or a part of the arena."""
+        if placement.in_file:
+            try:
+                pages, tensor = map_block(path, block)
+            except OSError:  # its file system cannot map files, or there are too many mappings
+                placement = place(block)
+            else:
+                self._mapped.add(pages.address)
+                return Job(path, block, placement, Buffer(tensor, placement.size, pages=pages))
+        return Job(path, block, placement, self.allocate(placement.size))
 
     def allocate(self, size: int) -> Buffer:
         """Memory for `size` bytes, used before where there is such."""
         return self._arena.allocate(size)
 
     def free(self, buffer: Buffer) -> None:
-        """Take it back, for the next block."""
-        self._arena.free(buffer)
+        """Take it back, for the next block; pages go when the last tensor on them does."""
+        if buffer.pages is None:
+            self._arena.free(buffer)
+        else:
+            self._mapped.discard(buffer.pages.address)
 
     def trim(self, limit_bytes: int) -> None:
         """Give free memory beyond `limit_bytes` back to the system."""
         self._arena.trim(limit_bytes)
 
     def shares(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor lies in the arena."""
-        return self._arena.holds(tensor)
+        """Whether a tensor lies in the arena, or in pages of a resident block."""
+        return self._arena.holds(tensor) or begin_of(tensor) in self._mapped
 
     def load(
         self,
@@ -137,9 +188,22 @@ class HostMemory:
         meanwhile: Callable[[], None] = lambda: None,
         there: Callable[[Job], None] | None = None,
     ) -> None:
-        """Read the blocks into place."""
-        tell = None if there is None else lambda at: there(jobs[at])
-        self._reader.read([job.read for job in jobs], meanwhile, tell)
+        """Read the blocks into place, and bring the pages of the others in."""
+        if all(job.buffer.pages is None for job in jobs):
+            tell = None if there is None else lambda at: there(jobs[at])
+            self._reader.read([job.read for job in jobs], meanwhile, tell)
+            return
+        if there is None:
+            self._reader.read([job.read for job in jobs if job.buffer.pages is None], meanwhile)
+            for job in jobs:
+                _populate(job)
+            return
+        meanwhile()
+        for job in jobs:
+            if job.buffer.pages is None:
+                read_block(job.read)
+            _populate(job)
+            there(job)
 
     def synchronize(self) -> None:
         """Nothing to wait for."""
@@ -147,6 +211,11 @@ class HostMemory:
     def close(self) -> None:
         """Let the threads go."""
         self._reader.close()
+
+
+def _populate(job: Job) -> None:
+    if job.buffer.pages is not None:
+        populate(job.path, job.block, job.buffer.pages)
 
 
 class CudaMemory:
@@ -161,6 +230,14 @@ class CudaMemory:
         self.device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._ring = StagingRing(SLOT_BYTES, SLOTS, pinned=True, events=_cuda_event)
+
+    def place(self, block: StoredBlock) -> Placement:
+        """Each tensor at the next multiple of 64."""
+        return place(block)
+
+    def job(self, path: str, block: StoredBlock, placement: Placement) -> Job:
+        """Memory on the device."""
+        return Job(path, block, placement, self.allocate(placement.size))
 
     def allocate(self, size: int) -> Buffer:
         """Memory on the device; the allocator's addresses are multiples of 512."""

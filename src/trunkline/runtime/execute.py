@@ -40,6 +40,7 @@ def execute(
     uploads: bool = True,
     cold: bool = False,
     outputs: MutableMapping[str, torch.Tensor] | None = None,
+    copy: bool = False,
     tell: Callable[[int, int], None] | None = None,
 ) -> RunReport:
     """Carry out a plan for models of a store.
@@ -56,6 +57,8 @@ def execute(
         cold: before each batch the clock stands still while the system is asked to forget the
             cached pages of the model's files, so that every load comes from the disk itself.
         outputs: takes each task's output, by task id (`task/name` where a model has several).
+        copy: copy every block, also where it could be used in the pages of its file (with `cold`
+            this is done anyway: the system does not forget pages in use).
         tell: told (batches done, batches in all).
 
     Raises:
@@ -71,7 +74,7 @@ def execute(
         )
     partial = plan.method != "independent"
     budget = None if problem.memory_bytes is None else int(problem.memory_bytes)
-    with Runtime(store, device, budget, partial) as runtime:
+    with Runtime(store, device, budget, partial, copy=copy or cold) as runtime:
         models = _models(problem, plan, runtime)
         wanted = [(t, b.model, models[b.model].input) for b in plan.batches for t in b.tasks]
         tensors = gather(inputs, wanted, seed)

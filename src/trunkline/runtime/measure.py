@@ -48,6 +48,7 @@ class Settings:
         largest_batch: the most tasks that any batch is planned with.
         cold: whether to measure loads from the disk too.
         seed: of the order in which things are done.
+        copy: copy every block, also where it could be used in the pages of its file.
     """
 
     batches: tuple[int, ...] = (1, 2, 4, 8)
@@ -57,6 +58,7 @@ class Settings:
     largest_batch: int = 32
     cold: bool = True
     seed: int = 0
+    copy: bool = False
 
 
 def measure(
@@ -83,7 +85,7 @@ def measure(
     models = measurable(store, names, settings.memory_bytes, left_out)
     tell = tell or (lambda done, total, at: None)
     notes = [] if busy is None else [busy]
-    with Runtime(store, device) as runtime:
+    with Runtime(store, device, copy=settings.copy) as runtime:
         groups = warm_up(runtime, groups_of(models), settings.batches, left_out, tell)
         if not groups:
             raise left_out.all_of(store)

@@ -17,7 +17,7 @@ from trunkline.errors import MemoryBudgetError
 from trunkline.runtime.arena import Buffer
 from trunkline.runtime.device import Job, Memory
 from trunkline.runtime.dtypes import torch_dtype
-from trunkline.runtime.placement import Placement, place
+from trunkline.runtime.placement import Placement
 from trunkline.runtime.reading import Read, read_block
 from trunkline.store import Store, StoredBlock
 
@@ -42,10 +42,11 @@ def owner_of(digest: str) -> str:
 class ResidentBlock:
     """A block in memory. Its tensors are views of one buffer, shared by all who use them."""
 
-    __slots__ = ("_parameters", "block", "buffer", "last_use", "tensors")
+    __slots__ = ("_parameters", "block", "buffer", "last_use", "placement", "tensors")
 
     def __init__(self, block: StoredBlock, placement: Placement, buffer: Buffer) -> None:
         self.block = block
+        self.placement = placement
         self.buffer = buffer
         self.last_use = 0
         self.tensors: dict[str, torch.Tensor] = {}
@@ -184,7 +185,7 @@ class Residents:
     def changed(self, digest: str) -> list[str]:
         """The names of a resident block's tensors that are not as the store has them."""
         one = self._blocks[digest]
-        placement, path = self._place(one.block)
+        placement, path = one.placement, self.path(one.block)
         whole = torch.empty(placement.size, dtype=torch.uint8)
         view = memoryview(whole.numpy())  # type: ignore[arg-type]
         read_block(Read(path, one.block, placement, view))
@@ -275,13 +276,13 @@ class Residents:
 
     def _job(self, block: StoredBlock) -> Job:
         placement, path = self._place(block)
-        return Job(path, block, placement, self._memory.allocate(placement.size))
+        return self._memory.job(path, block, placement)
 
     def _place(self, block: StoredBlock) -> tuple[Placement, str]:
         """How a block lies in memory, and where its blob is."""
         known = self._places.get(block.digest)
         if known is None:
-            known = place(block), str(self._store.blob_path(digest_of(block)))
+            known = self._memory.place(block), str(self._store.blob_path(digest_of(block)))
             self._places[block.digest] = known
         return known
 

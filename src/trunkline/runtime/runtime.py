@@ -26,6 +26,8 @@ from trunkline.runtime.switch import Switch
 from trunkline.store import Store, StoredBlock, StoredModel
 from trunkline.store.trust import factory_names
 
+_Batch = torch.Tensor | Mapping[str, Any]
+
 
 class Runtime:
     """Models of a store, run on one device.
@@ -40,6 +42,7 @@ class Runtime:
         trust: factories (`package.module:callable`) that may build models of this store, besides
             those that were named on this machine (`trunkline import --factory`, `trunkline trust`).
         threads: how many threads read at once into host memory (default: the CPUs, at most 4).
+        copy: copy every block, also where it could be used in the pages of its file (`mapping`).
 
     A model is looked up once; use a new runtime (or `forget`) after a model was replaced in the
     store. Calls may come from several threads; each is done whole before the next begins, but for
@@ -56,10 +59,11 @@ class Runtime:
         partial: bool = True,
         threads: int | None = None,
         trust: Iterable[str] = (),
+        copy: bool = False,
     ) -> None:
         self.store = store
         self.partial = partial
-        self._memory = open_memory(device, threads)
+        self._memory = open_memory(device, threads, copy)
         self._residents = Residents(store, self._memory, memory_bytes)
         self._checked = Checked(store.blob_path)
         self._known: dict[str, Known] = {}
@@ -273,7 +277,7 @@ class Runtime:
                 found.update(self._residents[digest].tensors)
             return found
 
-    def infer(self, name: str, batch: torch.Tensor | Mapping[str, Any]) -> Any:
+    def infer(self, name: str, batch: _Batch) -> Any:
         """Run a resident model on a batch: one tensor, or keyword arguments.
 
         Returns whatever its `forward` returns, on the runtime's device. Tensors in it that are
@@ -290,7 +294,7 @@ class Runtime:
     def infer_while_loading(
         self,
         name: str,
-        batch: torch.Tensor | Mapping[str, Any],
+        batch: _Batch,
         keep: Iterable[str] = (),
         next_use: Sequence[str] | None = None,
         at_once: bool | None = None,
@@ -387,12 +391,7 @@ class Runtime:
                 known.skeleton.assign(known.binding, self._residents)
             return known.skeleton.module
 
-    def _call(
-        self,
-        module: Callable[..., Any],
-        known: Sequence[Known],
-        batch: torch.Tensor | Mapping[str, Any],
-    ) -> Any:
+    def _call(self, module: Callable[..., Any], known: Sequence[Known], batch: _Batch) -> Any:
         """What a module that holds the weights of these models makes of a batch."""
         blocks = {digest for one in known for digest in one.blocks}
         before = self._residents.version(blocks)

@@ -38,6 +38,7 @@ def open_engine(
     profile: Path | None = None,
     policy: str | None = None,
     whole_models: bool = False,
+    copy: bool = False,
     limits: Limits | None = None,
     observer: Observer | None = None,
 ) -> LocalEngine:
@@ -49,6 +50,7 @@ def open_engine(
         profile: a file that `trunkline profile` saved; None to measure a little here.
         policy: chooses the next batch; None for `urgency`.
         whole_models: share nothing in memory: every model is loaded, and leaves, whole.
+        copy: copy every block, also where it could be used in the pages of its file.
 
     Raises:
         NotInStoreError: the store has no such model.
@@ -62,7 +64,7 @@ def open_engine(
         if name not in names:
             raise NotInStoreError(f"no model {name!r} in the store at {store.path}")
     budget = free_bytes(device) if memory_bytes is None else memory_bytes
-    runtime = MixingRuntime(store, device, budget, partial=not whole_models)
+    runtime = MixingRuntime(store, device, budget, partial=not whole_models, copy=copy)
     try:
         found = {name: look_up(runtime, name) for name in (names if models is None else models)}
         limits = limits or Limits()
