@@ -56,6 +56,17 @@ def mapped_files(store: Store) -> list[str]:
     return [line.split()[-1] for line in lines if str(store.path) in line]
 
 
+def mapped_bytes(store: Store) -> int:
+    """The pages of the store's files that are in this process's memory."""
+    found, counts = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0] and not line.split()[0].endswith(":"):
+            counts = str(store.path) in line
+        elif counts and line.startswith("Rss:"):
+            found += 1024 * int(line.split()[1])
+    return found
+
+
 def test_answers_are_those_of_normally_loaded_weights(store: Store, add: Any) -> None:
     """Bit for bit, of two models in turn, mapped and copied; both ways count the same bytes."""
     states = {name: add(name, "wide", seed) for seed, name in enumerate("ab")}
@@ -102,6 +113,32 @@ def test_what_leaves_is_unmapped(store: Store, add: Any) -> None:
             assert len(os.listdir("/proc/self/fd")) == before
     gc.collect()
     assert not mapped_files(store)
+
+
+def test_pages_go_at_once_though_tensors_stay(store: Store, add: Any) -> None:
+    """What somebody still has of a block that left takes no memory; it is the store's if used."""
+    state = add("a", "wide")
+    with Runtime(store, memory_bytes=10**7) as runtime:
+        runtime.switch("a")
+        kept = runtime.tensors("a")
+        assert mapped_bytes(store) >= sum(block.bytes for block in large(store))
+        runtime.clear()
+        assert mapped_bytes(store) == 0
+        assert all(torch.equal(kept[name], state[name]) for name in ("0.weight", "3.weight"))
+
+
+def test_nothing_stays_of_a_forward_that_overlapped(store: Store, add: Any) -> None:
+    """Its rings of objects wait for the garbage collector, its memory does not."""
+    add("a", "wide")
+    gc.disable()
+    try:
+        with Runtime(store) as runtime:
+            runtime.infer_while_loading("a", torch.randn(1, WIDTH), at_once=True)
+            assert mapped_bytes(store)
+            runtime.clear()
+            assert mapped_bytes(store) == 0
+    finally:
+        gc.enable()
 
 
 def test_a_removed_file_serves_whoever_has_it(store: Store, add: Any) -> None:

@@ -168,11 +168,13 @@ class HostMemory:
         return self._arena.allocate(size)
 
     def free(self, buffer: Buffer) -> None:
-        """Take it back, for the next block; pages go when the last tensor on them does."""
+        """Take it back, for the next block; pages go at once, and their addresses with the last
+        tensor on them, which rings of objects may keep for a while."""
         if buffer.pages is None:
             self._arena.free(buffer)
         else:
             self._mapped.discard(buffer.pages.address)
+            buffer.pages.let_go()
 
     def trim(self, limit_bytes: int) -> None:
         """Give free memory beyond `limit_bytes` back to the system."""

@@ -76,6 +76,11 @@ class Pages:
             if ctypes.get_errno() not in (errno.EINTR, errno.EAGAIN):
                 raise _error()
 
+    def let_go(self) -> None:
+        """Give the pages back now, whoever still has an array on them: a use brings them in anew,
+        as the file has them."""
+        _calls().madvise(self.address, self.size, mmap.MADV_DONTNEED)
+
 
 @cache
 def can_map() -> bool:
