@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.loading.views import costs, view
+from trunkline.library import Model, ModelLibrary
+from trunkline.links import Link, Stage
 from trunkline.loading import online
-from trunkline.loading.online import Waiting, evictions
+from trunkline.loading.online import Costs, Waiting, evictions
+from trunkline.loading.problem import LoadingModel
 
 
 def test_only_what_is_lacking_is_charged() -> None:
@@ -126,3 +129,37 @@ def test_what_nobody_waits_for_leaves_first() -> None:
     seen = view(of, [Waiting(9.0, 0.0, 1, 1)], "ab")  # 9 bytes; c needs 4
     gone = {of.blocks[place] for place in np.flatnonzero(evictions(seen, 2))}
     assert gone == {("a",)}
+
+
+def cut(parts: int, memory: float = 16.0) -> Costs:
+    """Models a and b of four blocks of four bytes each, and s of a byte; nothing is shared."""
+    blocks = {f"{name}{n}": 4.0 for name in "ab" for n in range(4)} | {"s0": 1.0}
+    models = [Model(name, tuple(one for one in blocks if one[0] == name)) for name in "abs"]
+    computing = tuple(LoadingModel(name, 0.5, 0.1, 3) for name in "abs")
+    library = ModelLibrary(blocks, models)
+    return Costs(library, Link((Stage(1.0),)), computing, memory, parts=parts)
+
+
+def test_little_leaves_beyond_what_a_load_needs() -> None:
+    """a fills the memory; a byte of s drives out all of a, or a quarter where pieces are cut."""
+    for parts, gone in ((1, 16.0), (4, 4.0), (2, 8.0)):
+        of = cut(parts)
+        leaves = evictions(view(of, [], "a"), 2)
+        assert leaves is not None
+        assert of.sizes @ leaves == gone
+
+
+@given(st.integers(1, 40), st.integers(0, 2**20 - 1))
+def test_cut_pieces_are_the_same_blocks(parts: int, resident: int) -> None:
+    """Each block is in one piece, with the models that hold it; no piece of several blocks is
+    larger than its part of the memory; what loads take does not depend on the cut."""
+    of, whole = cut(parts), cut(1)
+    assert sorted(one for piece in of.blocks for one in piece) == sorted(of.library.blocks)
+    for piece, size, held in zip(of.blocks, of.sizes, of.holds.T, strict=True):
+        assert size == of.library.bytes_of(piece)
+        assert len(piece) == 1 or size <= 16.0 / parts or parts == 1
+        wanted = [set(piece) <= set(model.blocks) for model in of.library]
+        assert held.tolist() == wanted
+    there = [one for n, one in enumerate(of.library.blocks) if resident >> n & 1]
+    pieces = {one for piece in whole.blocks if set(piece) <= set(there) for one in piece}
+    assert whole.load_seconds(whole.where(pieces)) == of.load_seconds(of.where(pieces))

@@ -11,7 +11,8 @@ deadline less beta + mu, in one of the slots F to E, say. Let
     l_ps  the share of it that is loaded within slot s (more than 1 if it is loaded more than once)
 
 and let piece p have s_p bytes, and take c_p seconds on the link: the overhead of a load is counted
-with the pieces that one model alone holds, of which no load brings two. Then
+with the pieces that one model alone holds, of which no load brings two. (Pieces are all blocks that
+the same models hold, however finely a scheduler cuts them: a share of one may be there.) Then
 
     x <= a_pF + l_pF + ... + l_pE   for each piece p of its model: when its batch begins, all of p
                                     is there, and what was not when F began has come since
@@ -36,6 +37,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +74,7 @@ def clairvoyant_bound(
         slots_a_span: how many slots there are to the median time that requests wait.
         time_limit_s: for a part of the trace; all requests of one that takes longer count.
     """
+    costs = replace(costs, parts=1)
     able = sorted(
         (one for one in trace if latest_s(costs, one) >= one.arrival_s),
         key=lambda one: one.arrival_s,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -47,7 +48,7 @@ def foreseen(costs: Costs, trace: Sequence[Arrival], width: int = WIDTH) -> int:
         costs: with a budget. `partial` holds or not.
         width: states that go on from each slot.
     """
-    return _Search(costs, trace).best(width) if trace else 0
+    return _Search(replace(costs, parts=1), trace).best(width) if trace else 0
 
 
 class _Search:

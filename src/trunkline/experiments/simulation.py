@@ -12,7 +12,7 @@ from trunkline.errors import UnknownMethodError
 from trunkline.experiments.online import Replay, replay
 from trunkline.experiments.traces import Arrival
 from trunkline.loading import LoadingProblem
-from trunkline.loading.online import Costs
+from trunkline.loading.online import PARTS, Costs
 from trunkline.loading.policies import POLICIES, policy
 
 LRU = "lru"
@@ -69,7 +69,7 @@ class Outcome:
 def costs_of(problem: LoadingProblem, memory_bytes: float | None = None) -> Costs:
     """The models, prices and memory of a problem (its tasks play no part)."""
     memory = problem.memory_bytes if memory_bytes is None else memory_bytes
-    return Costs(problem.library, problem.loading, problem.models, memory)
+    return Costs(problem.library, problem.loading, problem.models, memory, parts=PARTS)
 
 
 def units_of_patience(costs: Costs) -> list[float]:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import torch
 
 from trunkline.errors import Reason, RefusedError, TrunklineError, UnknownModelError
-from trunkline.loading.online import Costs, Policy, Waiting
+from trunkline.loading.online import PARTS, Costs, Policy, Waiting
 from trunkline.loading.scheduler import Batch, Scheduler
 from trunkline.runtime.mixing import MixingRuntime
 from trunkline.server.batching import Shape
@@ -275,6 +275,7 @@ class State:
             tuple(map(self.estimates.model, models)),
             self.runtime.memory_bytes,
             self.runtime.partial,
+            PARTS,
         )
 
     def reprice(self) -> None:
