@@ -5,13 +5,14 @@
     python -m benchmarks.serving                   everything, about three hours
 
 All serve the same models with random weights (20 variants of three ResNets, 10 of one network of
-GPT-2's size, see `benchmarks/servers/models.py`) from files in the page cache, with memory for two
-whole models, and get the same traces as JSON from the same client. Each computes with the number of
-threads with which it answers most in a closed loop, up to one a processor (--threads fixes it for
-all). The peers'
-servers are in `benchmarks/serving_peers`: what a user would write for each, with whole models and
-the least recently used leaving first. "whole models" is our own server so, deadlines and all;
-"all resident" is our own with memory for everything, the limit.
+GPT-2's size, see `benchmarks/servers/models.py`) from files, with memory for two whole models, and
+get the same traces as JSON from the same client. Nothing is cached when a server starts; it is
+asked for every model once before anything counts, and the system caches all files from then on.
+Each computes with the number of threads with which it answers most in a closed loop, up to one a
+processor (--threads fixes it for all). The peers' servers are in `benchmarks/serving_peers`: what a
+user would write for each, with whole models and the least recently used leaving first. "whole
+models" is our own server so, deadlines and all; "all resident" is our own with memory for
+everything, the limit.
 
 A load of 1 is what our own server with whole models answers in a closed loop of 4 clients. A
 request waits 3 to 10 times a full load of its model (`load_file` + `load_state_dict`). The peers

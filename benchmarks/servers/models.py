@@ -110,11 +110,6 @@ def prepare(name: str, folder: Path, tell: Callable[[str], None]) -> Library:
     variants = tuple(
         Variant(**{**one, "input": InputSpec(**one["input"])}) for one in read["variants"]
     )
-    for variant in variants:  # into the page cache
-        (folder / f"{variant.name}.safetensors").read_bytes()
-    for path in (folder / "store").rglob("*"):
-        if path.is_file():
-            path.read_bytes()
     keys = ("bytes", "distinct_bytes", "inputs", "expected")
     return Library(name, folder, variants, **{key: read[key] for key in keys})
 

@@ -19,6 +19,7 @@ from typing import ClassVar, Self
 import urllib3
 
 from benchmarks.servers.models import Library
+from trunkline.runtime.cache import drop_cached
 from trunkline.runtime.threads import SPIN_ROUNDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -96,7 +97,14 @@ class Server:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Start it and wait until it takes requests (RuntimeError if it does not)."""
+        """Start it and wait until it takes requests (RuntimeError if it does not).
+
+        As after a boot, nothing of the models is cached then, so that how one server read them
+        (in which pages) does not matter to the next; `warm_up` has each read its own.
+        """
+        files = (one for one in self.terms.library.folder.rglob("*") if one.is_file())
+        with contextlib.suppress(OSError):
+            drop_cached(files)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 list(self.command()),
