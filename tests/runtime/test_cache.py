@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.runtime.cache import cached_bytes, drop_cached, warm_files
+from trunkline.runtime.cache import drop_cached, warm_files
+from trunkline.runtime.pages import cached_bytes
 
 BYTES = 3_000_000
 

@@ -237,7 +237,8 @@ def test_answers_that_are_views_of_mapped_weights_are_copies(store: Store, add: 
 
 def test_a_file_that_was_not_cached_comes_in(tmp_path: Path) -> None:
     """In pieces, to the last byte; what is no file that can be mapped is left to its reader."""
-    from trunkline.runtime.cache import cached_bytes, drop_cached
+    from trunkline.runtime.cache import drop_cached
+    from trunkline.runtime.pages import cached_bytes
 
     path = tmp_path / "file"
     path.write_bytes(os.urandom(1_000_001))

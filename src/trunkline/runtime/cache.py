@@ -3,14 +3,12 @@ reading them into it, so that a warm one is warm."""
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from trunkline.runtime.pages import bring_in
+from trunkline.runtime.pages import bring_in, cached_bytes
 
 KEPT_BYTES: Final = 64 * 1024
 """Pages that were just read are now and then kept for a moment; so many bytes don't count."""
@@ -72,23 +70,3 @@ def _forget(fd: int) -> int:
         except OSError:
             return os.fstat(fd).st_size
     return kept
-
-
-def cached_bytes(fd: int) -> int:
-    """Bytes of the pages of an open file that the system has in memory, by `mincore`, which (unlike
-    a read that may not wait) brings none in.
-
-    Linux tells it of files that one owns or may write, and says "all" of others; so does this where
-    there is no `mincore`.
-    """
-    size = os.fstat(fd).st_size
-    ask = getattr(ctypes.CDLL(None), "mincore", None)
-    if not size or ask is None:
-        return size
-    pages = -(-size // mmap.PAGESIZE)
-    there = ctypes.create_string_buffer(pages)
-    with mmap.mmap(fd, size, access=mmap.ACCESS_COPY) as mapped:
-        place = ctypes.c_char.from_buffer(mapped)
-        failed = ask(ctypes.c_void_p(ctypes.addressof(place)), ctypes.c_size_t(size), there)
-        del place  # or the mapping could not be closed
-    return size if failed else mmap.PAGESIZE * there.raw.count(1)

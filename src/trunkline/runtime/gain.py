@@ -14,7 +14,7 @@ from typing import Final
 
 import torch
 
-from trunkline.runtime.cache import cached_bytes
+from trunkline.runtime.pages import cached_bytes
 from trunkline.runtime.resident import Residents
 from trunkline.store import StoredBlock
 
