@@ -5,8 +5,9 @@
 A request is an infer request of 16 numbers in JSON. "echo" reads it and renders the answer by the
 protocol's own functions on bare uvicorn (`benchmarks/servers/echo.py`); "plain echo" sends the
 body back unread, which is what uvicorn alone can do. Closed loops of 1 to 64 connections, in turn;
-the rate at saturation is the largest of them. Then a steady rate, half of ours at saturation, for
-all. The client is a process of its own and shares the processors.
+the rate at saturation is the largest of them. A batch of ours may have as many requests as there
+are connections. Then a steady rate, half of ours at saturation, for all. The client is a process of
+its own and shares the processors.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ from trunkline.store.factory import open_factory
 
 NUMBERS = 16
 MEMORY = 2**20
+
+
+CONNECTIONS = (1, 4, 16, 64)
+
+
+class Noop(Own):
+    """Our server; an echo has no batches that a connection could wait for."""
+
+    options = ("--max-batch", str(max(CONNECTIONS)))
 
 
 class Echo(Server):
@@ -74,24 +84,23 @@ def main() -> int:
         print(told)
     with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
         terms = stock(Path(folder))
-        with Own(terms) as own, Echo(terms) as echo, PlainEcho(terms) as plain:
+        with Noop(terms) as own, Echo(terms) as echo, PlainEcho(terms) as plain:
             return compare((own, echo, plain), seconds, given.repeats)
 
 
 def compare(servers: Sequence[Server], seconds: float, repeats: int) -> int:
     """Rates and latencies of servers that run, ours first; 1 if a request failed."""
     own, echo, _ = servers
-    connections = (1, 4, 16, 64)
     rates: dict[tuple[Server, int], list[float]] = {}
     failed = 0
     for repeat in range(repeats):
         for server in servers[:: -1 if repeat % 2 else 1]:
-            for count in connections:
+            for count in CONNECTIONS:
                 latencies, bad = hammer(server, seconds, connections=count)
                 rates.setdefault((server, count), []).append(len(latencies) / seconds)
                 failed += bad
     middle = {key: median(values) for key, values in rates.items()}
-    most = {one: max(middle[one, count] for count in connections) for one in servers}
+    most = {one: max(middle[one, count] for count in CONNECTIONS) for one in servers}
     half = most[own] / 2
     slow: dict[Server, list[float]] = {one: [] for one in servers}
     typical: dict[Server, list[float]] = {one: [] for one in servers}
@@ -104,14 +113,14 @@ def compare(servers: Sequence[Server], seconds: float, repeats: int) -> int:
     rows = [
         (
             one.name,
-            *(f"{middle[one, count]:.0f}" for count in connections),
+            *(f"{middle[one, count]:.0f}" for count in CONNECTIONS),
             f"{most[own] / most[one]:.2f}",
             f"{1e3 * median(typical[one]):.2f}",
             f"{1e3 * median(slow[one]):.2f}",
         )
         for one in servers
     ]
-    columns = [f"{count} conn." for count in connections]
+    columns = [f"{count} conn." for count in CONNECTIONS]
     print(f"requests/s, medians of {repeats}; latencies at {half:.0f} requests/s\n")
     print(table(("", *columns, "trunkline's part", "p50 ms", "p99 ms"), rows))
     print()

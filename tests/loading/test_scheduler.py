@@ -182,7 +182,7 @@ def test_other_models_keep_queue_and_popularity() -> None:
     one.receive(gone, 0.0)
     one.remove([gone])
     one.adopt(costs(20.0, names="dea"), {"trunk", "mid", "d", "b"})
-    assert one.asked.tolist() == [2.0, 0.0, 1.0]
+    assert one.asked == [2.0, 0.0, 1.0]
     assert [(r.key, r.model) for r in one.queue] == [(2, 0), (3, 0), (1, 2)]
     there = {one.costs.blocks[place] for place in np.flatnonzero(one.resident)}
     assert there == {("d",)}  # trunk, mid and a are one piece now, and not whole
@@ -350,12 +350,12 @@ def _adopt(driver: Driver, fresh: Costs) -> None:
     gone = [r for r in one.queue if one.costs.models[r.model].id not in known]
     one.remove(gone)
     driver.fates.update({r.key: "refused" for r in gone})
-    popular = {m.id: n for m, n in zip(one.costs.models, one.asked.tolist(), strict=True)}
+    popular = {m.id: n for m, n in zip(one.costs.models, one.asked, strict=True)}
     ids = {i for place in np.flatnonzero(one.resident) for i in one.costs.blocks[place]}
     waits = Counter(one.costs.models[r.model].id for r in one.queue)
     one.adopt(fresh, ids)
     assert Counter(fresh.models[r.model].id for r in one.queue) == waits
-    for model, asked in zip(fresh.models, one.asked.tolist(), strict=True):
+    for model, asked in zip(fresh.models, one.asked, strict=True):
         assert asked == popular.get(model.id, 0.0)
 
 

@@ -22,6 +22,7 @@ from trunkline.errors import (
 )
 from trunkline.runtime import Runtime
 from trunkline.server import catalogue
+from trunkline.server.batching import extent
 from trunkline.server.engine import LocalEngine
 from trunkline.server.opening import open_engine
 from trunkline.server.work import Answer, BatchRecord, Limits, LoadRecord, State
@@ -164,13 +165,28 @@ def test_declared_inputs_are_checked(store: Store, add: Any) -> None:
     with opened(store) as (engine, _):
         with pytest.raises(InputError, match="'x': FP32 is expected, got FP64"):
             ask(engine, "a", torch.ones(1, 4, dtype=torch.float64))
-        with pytest.raises(InputError, match=r"shape \[-1, 4\] is expected, got \[1, 5\]"):
-            ask(engine, "a", torch.ones(1, 5))
+        for _ in range(2):  # what fits is remembered, what does not is refused again
+            ask(engine, "a", torch.ones(1, 4)).result(20)
+            with pytest.raises(InputError, match=r"shape \[-1, 4\] is expected, got \[1, 5\]"):
+                ask(engine, "a", torch.ones(1, 5))
         name = engine.model("words").inputs[0].name
         with pytest.raises(InputError, match="31 is not in 0 to 30"):
             engine.submit("words", {name: torch.full((1, 3), 31)}, time.monotonic() + 9)
         answer = engine.submit("words", {name: torch.full((1, 3), 30)}, time.monotonic() + 9)
         assert answer.result(20).outputs
+        with pytest.raises(InputError, match="31 is not in 0 to 30"):  # as it fitted before
+            engine.submit("words", {name: torch.full((1, 3), 31)}, time.monotonic() + 9)
+
+
+def test_few_shapes_are_remembered(store: Store, add: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients may send as many as they like."""
+    monkeypatch.setattr(catalogue, "MOST_SHAPES", 3)
+    add("words", "encoder", input=InputSpec((6,), "int64"))
+    served = catalogue.look_up(Runtime(store), "words")
+    for length in range(1, 9):
+        inputs = {"tokens": torch.zeros(2, length, dtype=torch.int64)}
+        served.check(inputs, extent(inputs)[1])
+    assert len(served.fitting) == 3
 
 
 def test_a_request_that_fails_fails_alone(store: Store, add: Any) -> None:
@@ -343,6 +359,7 @@ def test_a_client_that_goes_away(store: Store, add: Any) -> None:
         assert tiny_models.BEGUN.wait(10)
         second = ask(engine, "a", torch.ones(1, 4))
         assert second.cancel()
+        assert second.cancel()  # and once is enough
         assert engine.model("a").waiting == 0
         tiny_models.GO_ON.set()
         assert output(first).shape == (1, 4)

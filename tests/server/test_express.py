@@ -17,7 +17,7 @@ from tests.server.test_serve import BODY, HEAD, connected, read_all
 from trunkline.server.app import ServerApp
 from trunkline.server.inference import BESIDE_ELEMENTS
 from trunkline.server.offering import OfferingProtocol
-from trunkline.server.replies import Reply
+from trunkline.server.replies import JSON, Heads, Reply
 from trunkline.server.work import Limits, ServerSettings
 
 CLOSE = (HEAD % len(BODY)).replace(b"Host", b"Connection: close\r\nHost") + BODY
@@ -36,9 +36,11 @@ def replied(engine: FakeEngine, asked: Mapping[str, object], body: bytes = BODY)
 
     async def ask() -> Reply | None:
         app = ServerApp(engine, ServerSettings())
-        there: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        there: asyncio.Future[Reply] = loop.create_future()
         head = app.express.head(dict(asked))
-        if head is None or app.express.begin(head, bytearray(body), there.set_result) is None:
+        taken = head and app.express.begin(head, bytearray(body), there.set_result, loop)
+        if taken is None:
             assert app._infer.intake.bytes == 0
             return None
         reply = await there
@@ -224,3 +226,16 @@ def test_all_bodies_together_have_a_limit() -> None:
         assert gone.wait(30)
         engine.hold = False
         assert there.call("POST", INFER, question())[0] == 200
+
+
+def test_a_head_is_made_anew_when_anything_of_it_changes() -> None:
+    """Status, the reply's own headers, and those that every response has (the date, say)."""
+    heads, today, tomorrow = Heads(), [(b"date", b"1")], [(b"date", b"2")]
+    good, other = Reply(200, [], JSON), Reply(200, [], {**JSON, "X": "y"})
+    line = b"HTTP/1.1 200 OK\r\n"
+    first = line + b"date: 1\r\ncontent-type: application/json\r\n"
+    assert heads.of(good, line, today) == heads.of(good, line, today) == first
+    assert heads.of(other, line, today) == first + b"x: y\r\n"
+    assert heads.of(good, line, today) == first
+    assert heads.of(good, line, tomorrow) == first.replace(b"1\r\nc", b"2\r\nc")
+    assert heads.of(Reply(400, [], JSON), b"no\r\n", tomorrow).startswith(b"no\r\n")

@@ -15,10 +15,10 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,7 @@ Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A request in the queue; ordered by deadline.
 
     Attributes:
@@ -50,8 +49,8 @@ class Waiting:
     deadline_s: float
     arrived_s: float
     key: int
-    model: int = field(compare=False)
-    tasks: int = field(default=1, compare=False)
+    model: int
+    tasks: int = 1
 
 
 @dataclass(frozen=True)
@@ -207,7 +206,7 @@ class View:
     now_s: float
     queue: Queue
     resident: Bits
-    asked: Floats
+    asked: Sequence[float]
     last_use_s: Floats
     load_from_s: float | None = None
     arriving: Bits | None = None
@@ -322,7 +321,7 @@ def evictions(view: View, model: int, keep: Bits | None = None) -> Bits | None:
     demand = np.zeros(len(places))
     if costs.partial:
         waiting = np.array([len(line) for line in view.queue.by_model], dtype=float)
-        past = view.asked / max(float(view.asked.sum()), 1.0)
+        past = np.array(view.asked) / max(float(sum(view.asked)), 1.0)
         demand = (waiting + past) @ costs.holds[:, places]
     for place in places[np.lexsort((places, view.last_use_s[places], demand))]:
         if excess <= 0:

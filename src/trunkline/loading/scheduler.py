@@ -98,7 +98,7 @@ class Scheduler:
         self.ahead = ahead
         self.queue = Queue(len(costs.models))
         self.resident: Bits = np.zeros(len(costs.sizes), dtype=bool)
-        self.asked: Floats = np.zeros(len(costs.models))
+        self.asked = [0.0] * len(costs.models)
         self.last_use_s: Floats = np.zeros(len(costs.sizes))
         self.loading: Load | None = None
         self.computing: Batch | None = None
@@ -257,12 +257,13 @@ class Scheduler:
                     one.tasks)
             for one in self.queue
         ]  # fmt: skip
-        asked = [self.asked[before[one.id]] if one.id in before else 0.0 for one in costs.models]
         self.costs = costs
         self.queue = Queue(len(costs.models))
         for one in waiting:
             self.queue.add(one)
-        self.asked = np.array(asked)
+        self.asked = [
+            self.asked[before[one.id]] if one.id in before else 0.0 for one in costs.models
+        ]
         self.resident = costs.where(resident)
         self.last_use_s = np.zeros(len(costs.sizes))
 

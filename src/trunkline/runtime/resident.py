@@ -86,6 +86,7 @@ class Residents:
         self._blocks: dict[str, ResidentBlock] = {}
         self._places: dict[str, tuple[Placement, str]] = {}
         self._clock = 0
+        self.changes = 0  # grows whenever other blocks are resident than before
         self._largest = 0  # the most that one model needed so far
 
     def __contains__(self, digest: str) -> bool:
@@ -168,11 +169,13 @@ class Residents:
 
     def adopt(self, made: Iterable[ResidentBlock]) -> None:
         """As `finish`, with what was made of the jobs."""
+        self.changes += 1
         for one in made:
             self._blocks[one.block.digest] = one
 
     def cancel(self, jobs: Sequence[Job]) -> None:
         """Give back the memory of blocks that were begun."""
+        self.changes += 1
         for job in jobs:
             self._blocks.pop(job.block.digest, None)
             self._memory.free(job.buffer)
@@ -211,6 +214,7 @@ class Residents:
     def evict(self, digests: Collection[str]) -> int:
         """Let blocks go; returns their bytes. Their memory serves the next blocks."""
         gone = 0
+        self.changes += 1
         for digest in digests:
             one = self._blocks.pop(digest, None)
             if one is not None:

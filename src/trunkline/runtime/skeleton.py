@@ -40,9 +40,12 @@ class Holding:
         self.slots = slots
         self._holds: list[tuple[ResidentBlock, str] | None] = [None] * len(slots)
         self._fed_by: dict[str, set[int]] = {}  # digest -> positions of the slots that hold it
+        self._sure: tuple[Binding, int] | None = None  # what was assigned, at which residents
 
     def assign(self, binding: Binding, residents: Residents) -> int:
         """Point the slots at a model's resident tensors; returns how many pointed elsewhere."""
+        if self._is_sure(binding, residents):
+            return 0
         changed = 0
         for position, digest, name in binding.feeds:
             block = residents[digest]
@@ -54,10 +57,12 @@ class Holding:
                 self._holds[position] = (block, name)
                 self._fed_by.setdefault(digest, set()).add(position)
                 changed += 1
+        self._sure = binding, residents.changes
         return changed
 
     def release(self, digests: Collection[str]) -> None:
         """Take blocks out of the slots that hold them, since they are leaving memory."""
+        self._sure = None
         for digest in digests:
             for position in self._fed_by.pop(digest, ()):
                 self.slots[position].release()
@@ -66,6 +71,11 @@ class Holding:
     def clear(self) -> None:
         """Take everything out of the slots."""
         self.release(list(self._fed_by))
+
+    def _is_sure(self, binding: Binding, residents: Residents) -> bool:
+        """Whether nothing changed since these were assigned: to look at each takes longer."""
+        sure = self._sure
+        return sure is not None and sure[0] is binding and sure[1] == residents.changes
 
 
 class Skeleton(Holding):
@@ -134,6 +144,8 @@ class Skeleton(Holding):
 
     def holds(self, binding: Binding, residents: Residents) -> bool:
         """Whether the slots point at exactly these tensors, all of them resident."""
+        if self._is_sure(binding, residents):
+            return True
         for position, digest, name in binding.feeds:
             holds = self._holds[position]
             if digest not in residents or holds is None:

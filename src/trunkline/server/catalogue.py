@@ -8,6 +8,7 @@ from typing import Final
 
 from trunkline.errors import NotInStoreError, TrunklineError
 from trunkline.runtime import Runtime
+from trunkline.server.batching import Shape, Tensors
 from trunkline.server.signature import Signature, signature_of
 from trunkline.server.work import ServedModel, State, TensorInfo
 from trunkline.store import StoredModel
@@ -15,6 +16,9 @@ from trunkline.units import size
 
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 60.0
+
+MOST_SHAPES: Final = 64
+"""So many shapes of requests are remembered of a model: clients may think of any others."""
 
 
 @dataclass(eq=False)
@@ -31,6 +35,7 @@ class Served:
         rows: numbers of samples for which that was so. An output of four rows proves nothing after
             a batch of four, unless another number of samples had as many rows, too.
         waiting: requests in the queue.
+        fitting: shapes of requests that fitted.
     """
 
     stored: StoredModel
@@ -41,12 +46,23 @@ class Served:
     alone: set[frozenset[str]] = field(default_factory=set)
     rows: set[int] = field(default_factory=set)
     waiting: int = 0
+    fitting: set[Shape] = field(default_factory=set)
     _pause_s: float = FIRST_RETRY_S
 
     @property
     def name(self) -> str:
         """Its name."""
         return self.stored.name
+
+    def check(self, inputs: Tensors, shape: Shape | None) -> None:
+        """Refuse inputs that cannot fit (InputError); of a shape that fitted before, only where
+        their values matter, too."""
+        signature = self.signature
+        if signature is None or shape in self.fitting:
+            return
+        signature.check(inputs)
+        if shape is not None and signature.bound is None and len(self.fitting) < MOST_SHAPES:
+            self.fitting.add(shape)
 
     def batches(self, inputs: Collection[str]) -> bool:
         """Whether requests with inputs of these names may run together."""

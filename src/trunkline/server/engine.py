@@ -86,11 +86,9 @@ class LocalEngine:
     ) -> Future[Answer]:
         """Put a request into the queue; see `Engine.submit`."""
         now = time.monotonic()
-        signature = self._state.served(model).signature
-        if signature is not None:
-            signature.check(inputs)
         samples, shape = extent(inputs)
-        most = self._largest(model)
+        self._state.served(model).check(inputs, shape)
+        most = self._state.largest.get(model, self._state.limits.batch)
         if not 0 < samples <= most:
             raise InputError(f"model {model!r}: {samples} samples, from 1 to {most} are allowed")
         self._state.observer.received(model)
@@ -142,10 +140,9 @@ class LocalEngine:
                 f"{1e3 * (deadline_s - now):.0f} ms are left",
                 self._state.free_in(now),
             )
-        request = Request(served, inputs, shape, waiting)
+        request = Request(served, inputs, shape, waiting, self._cancelled)
         self._state.requests[waiting.key] = request
         served.waiting += 1
-        request.add_done_callback(self._if_cancelled)
         return request
 
     def begin(self) -> None:
@@ -154,14 +151,6 @@ class LocalEngine:
             self._state.may_compute.notify_all()
             if self._state.scheduler.wants_load:
                 self._state.may_load.notify_all()
-
-    def _largest(self, model: str) -> int:
-        """The most samples that a batch of a model may have."""
-        with self._state.lock:
-            most, place = self._state.limits.batch, self._state.places.get(model)
-            if place is None:
-                return most
-            return min(most, self._state.scheduler.costs.models[place].max_batch)
 
     def _doubt(self, served: Served, one: Waiting, now: float) -> None:
         """Let a request try that would be refused only since something was slow of late, where
@@ -176,10 +165,7 @@ class LocalEngine:
         if state.estimates.doubt(served.stored, lacking, one.tasks, one.deadline_s - now, now):
             state.reprice()
 
-    def _if_cancelled(self, request: Future[Answer]) -> None:
-        if not request.cancelled():
-            return
-        assert isinstance(request, Request)
+    def _cancelled(self, request: Request) -> None:
         with self._state.lock:
             there = self._state.take(request.waiting.key)
             if there is not None:

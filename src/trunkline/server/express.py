@@ -28,7 +28,7 @@ from trunkline.server.inference import BESIDE_BYTES, Inference, may_be_preproces
 from trunkline.server.protocol import HEADER_LENGTH, InferRequest
 from trunkline.server.replies import Reply
 from trunkline.server.security import Gate
-from trunkline.server.waiting import past
+from trunkline.server.waiting import Waits, past
 from trunkline.server.work import Answer, Engine, Limits
 from trunkline.units import shorten
 
@@ -91,10 +91,13 @@ class Express:
         length, timeout = (header_lines.text(found, name) for name in (_LENGTH, _TIMEOUT))
         return Head(call.model, length, timeout)
 
-    def begin(self, head: Head, body: bytearray, send: Send) -> Hangup | None:
+    def begin(
+        self, head: Head, body: bytearray, send: Send, loop: asyncio.AbstractEventLoop
+    ) -> Hangup | None:
         """Begin to answer a request whose body is there.
 
         Args:
+            loop: that runs (to ask for it takes a call of the system).
             send: called once with the reply, now or later.
 
         Returns:
@@ -122,8 +125,9 @@ class Express:
             return _nothing
         if not self._begins:  # once for all requests that the loop reads in this turn
             self._begins = True
-            asyncio.get_running_loop().call_soon(self._go_on)
-        asked = _Asked(self._inference, model, request, future, held, send)
+            loop.call_soon(self._go_on)
+        waits = self._inference.waits(loop)
+        asked = _Asked(self._inference, waits, model, request, future, held, send)
         asked.wait(arrival_s + wait_s - time.monotonic())
         return asked.hang_up
 
@@ -142,6 +146,7 @@ class _Asked:
     def __init__(
         self,
         inference: Inference,
+        waits: Waits,
         model: str,
         request: InferRequest,
         future: Future[Answer],
@@ -149,7 +154,7 @@ class _Asked:
         send: Send,
     ) -> None:
         self._inference = inference
-        self._waits = inference.waits()
+        self._waits = waits
         self._model = model
         self._request = request
         self._future: Future[Answer] | None = future

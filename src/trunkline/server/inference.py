@@ -83,16 +83,17 @@ class Inference:
                 inputs = await asyncio.to_thread(processor.encode, given)
             deadline_s = arrival_s + timeout
             future = self._engine.submit(model, inputs, deadline_s)
-            answer = await self.waits().answer_of(future, deadline_s, receive)
+            answer = await self.waits(asyncio.get_running_loop()).answer_of(
+                future, deadline_s, receive
+            )
             if processor is None:
                 outputs = from_torch(answer.outputs)
             else:
                 outputs = from_torch(await asyncio.to_thread(processor.decode, answer.outputs))
             return await self.render(model, request, outputs)
 
-    def waits(self) -> Waits:
+    def waits(self, loop: asyncio.AbstractEventLoop) -> Waits:
         """The waits of the event loop that runs."""
-        loop = asyncio.get_running_loop()
         if self._waits is None or self._waits.loop is not loop:
             self._waits = Waits(loop)
         return self._waits

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from trunkline.server.connections import GuardedProtocol
 from trunkline.server.express import Express, Hangup, Head
 from trunkline.server.headers import whole
-from trunkline.server.replies import ONE_WRITE_BYTES, Reply
+from trunkline.server.replies import ONE_WRITE_BYTES, Heads, Reply
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -28,7 +28,8 @@ LONGEST_HEAD: Final = 4096
 
 def offering(express: Express) -> type[GuardedProtocol]:
     """The connections of a server that has this to offer requests to."""
-    return cast(type[GuardedProtocol], type("Offering", (OfferingProtocol,), {"express": express}))
+    of_this_server = {"express": express, "heads": Heads()}
+    return cast(type[GuardedProtocol], type("Offering", (OfferingProtocol,), of_this_server))
 
 
 @dataclass(slots=True)
@@ -52,6 +53,7 @@ class OfferingProtocol(GuardedProtocol):
     """A connection that has requests answered at once whose last byte came with the first."""
 
     express: ClassVar[Express]
+    heads: ClassVar[Heads]
 
     _begun: RequestResponseCycle | None = None
     _hang_up: Hangup | None = None
@@ -105,7 +107,7 @@ class OfferingProtocol(GuardedProtocol):
 
     def _ask(self, head: Head, cycle: RequestResponseCycle, body: bytearray) -> bool:
         """Have it answered, now or later; False if it is for the app."""
-        hang_up = self.express.begin(head, body, partial(self._answer, cycle))
+        hang_up = self.express.begin(head, body, partial(self._answer, cycle), self.loop)
         if hang_up is not None and not cycle.response_complete:
             self._hang_up = hang_up
         return hang_up is not None
@@ -144,14 +146,14 @@ class OfferingProtocol(GuardedProtocol):
         self._hang_up = None
         if self.transport.is_closing():
             return
-        lines = [STATUS_LINE[reply.status]]
-        for name, value in (*self.server_state.default_headers, *reply.lines()):
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        if reply.size <= ONE_WRITE_BYTES:
-            self.transport.write(b"".join([*lines, *reply.pieces]))
+        always, size = self.server_state.default_headers, reply.size
+        head = self.heads.of(reply, STATUS_LINE[reply.status], always)
+        end = b"\r\n\r\n" if cycle.keep_alive else b"\r\nconnection: close\r\n\r\n"
+        head += b"content-length: %d%b" % (size, end)
+        if size <= ONE_WRITE_BYTES:
+            self.transport.write(b"".join([head, *reply.pieces]))
         else:
-            self.transport.write(b"".join(lines))
+            self.transport.write(head)
             for piece in reply.pieces:
                 self.transport.write(piece)
         cycle.response_started = cycle.response_complete = True

@@ -60,6 +60,25 @@ class Reply:
         await send({"type": "http.response.body", "body": b""})
 
 
+class Heads:
+    """How responses begin, up to their length: the same for most that are sent in one second."""
+
+    def __init__(self) -> None:
+        self._for: tuple[object, int, Mapping[str, str]] = (None, 0, {})
+        self._bytes = b""
+
+    def of(self, reply: Reply, line: bytes, always: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """The status line, the headers that every response has (another object when they change),
+        and the reply's own."""
+        always_, status, headers = self._for
+        if always_ is not always or status != reply.status or headers != reply.headers:
+            own = [(key.lower().encode(), value.encode()) for key, value in reply.headers.items()]
+            lines = [name + b": " + value + b"\r\n" for name, value in (*always, *own)]
+            self._for = always, reply.status, reply.headers
+            self._bytes = b"".join([line, *lines])
+        return self._bytes
+
+
 def document(content: Any) -> Reply:
     """A JSON document, status 200."""
     return Reply(200, [msgspec.json.encode(content)], JSON)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from trunkline.errors import InputError
+from trunkline.server.batching import copy_of
 from trunkline.server.conversion import DATATYPES
 from trunkline.server.work import TensorInfo
 from trunkline.store import StoredModel
@@ -116,7 +117,7 @@ def named_outputs(result: Any) -> dict[str, torch.Tensor]:
     and positions in sequences, joined by dots (`hidden_states.0`). What is no tensor is left out.
     """
     # Copies on the CPU, too: a forward may return a buffer of its own, and the next one fill it.
-    found = {name: one.to("cpu", copy=True) for name, one in _tensors("", result)}
+    found = {name: copy_of(one) for name, one in _tensors("", result)}
     if set(found) == {""}:
         return {OUTPUT: found[""]}
     return {

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -55,7 +55,11 @@ class Nobody:
 
 
 class Request(Future[Answer]):
-    """A request in the queue or in a batch, and the future of its answer."""
+    """A request in the queue or in a batch, and the future of its answer.
+
+    Args:
+        cancelled: told once if it is cancelled.
+    """
 
     def __init__(
         self,
@@ -63,12 +67,22 @@ class Request(Future[Answer]):
         inputs: Mapping[str, torch.Tensor],
         shape: Shape | None,
         waiting: Waiting,
+        cancelled: Callable[[Request], None],
     ) -> None:
         super().__init__()
         self.model = model
         self.inputs = inputs
         self.shape = shape
         self.waiting = waiting
+        self._tell = [cancelled]
+
+    def cancel(self) -> bool:
+        """Give it up; False if its batch has begun."""
+        if not super().cancel():
+            return False
+        with suppress(IndexError):  # at once: another thread may do the same
+            self._tell.pop()(self)
+        return True
 
 
 @dataclass(eq=False, slots=True)
@@ -110,6 +124,7 @@ class State:
         may_compute, may_load: notified when there may be something new to compute, or to load.
         quiet: notified when a load or a batch ended.
         places: where the scheduler's costs have each model that can be served.
+        largest: the most samples that a batch of each may have; to be read without the lock.
         requests: those that wait, by key.
         run: the batch that computes.
         stuck: batches that were given up on and still run.
@@ -141,6 +156,7 @@ class State:
         self.overlap = Overlap(limits.load_ahead, at_first=runtime.device.type != "cpu")
         self.scheduler = Scheduler(self.costs(), policy)
         self.places: dict[str, int] = {}
+        self.largest: dict[str, int] = {}
         self.requests: dict[int, Request] = {}
         self.loads: dict[str, LoadRecord] = {}
         self.run: Run | None = None
@@ -220,6 +236,7 @@ class State:
         costs = self.costs()
         self.scheduler.adopt(costs, resident)
         self.places = {one.id: place for place, one in enumerate(costs.models)}
+        self.largest = {one.id: min(self.limits.batch, one.max_batch) for one in costs.models}
         counted = set(self.digests(self.scheduler.resident))
         blocks = (block for one in self.models.values() for block in one.stored.blocks)
         empty = {block.digest for block in blocks if not block.bytes}  # in no piece, yet needed

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a store is served without it
     import torch
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Answer:
     """What a model answered.
 
