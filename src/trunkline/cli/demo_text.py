@@ -119,7 +119,11 @@ def stocked(out: Console, folder: Folder, stock: Stock, library: ModelLibrary) -
 
 def profiled(out: Console, folder: Folder, profile: Profile) -> None:
     """What loading and computing cost here."""
-    say(out, "Loading from the store to memory:")
+    say(
+        out,
+        "Loading from the store to memory, copied as for an accelerator (for a CPU, large blocks "
+        "in the page cache need no copy, and hardly a load):",
+    )
     as_is(out, f"      files in the page cache  {_rate(profile.warm)}")
     if profile.cold is not None:
         as_is(out, f"      files on the disk only   {_rate(profile.cold)}")
@@ -272,10 +276,12 @@ def commands(folder: Folder, settings: Settings, cold: bool) -> list[str]:
     """For a shell: each column of the table, in its order; a backslash ends a line that goes on."""
     import torch
 
-    same = f"--threads {torch.get_num_threads()} --margin {settings.margin:g}"  # as in the demo
+    threads = torch.get_num_threads()
+    same = f"--threads {threads} --copy --margin {settings.margin:g}"  # as in the demo
     lines = [f"export TRUNKLINE_STORE={shlex.quote(str(folder.store))}"]
-    for end, option in (("", ""), ("-cold", " \\\n  --cache cold"))[: 1 + cold]:
+    for end, option in (("", ""), ("-cold", "--cache cold"))[: 1 + cold]:
         problem = shlex.quote(str(folder / f"problem{end}.json"))
-        for method in (" -m independent", ""):
-            lines.append(f"trunkline run {problem} {same}{option}{method}")
+        for method in ("-m independent", ""):
+            rest = " ".join(filter(None, (option, method)))
+            lines.append(f"trunkline run {problem} {same}" + (f" \\\n  {rest}" if rest else ""))
     return lines

@@ -13,6 +13,7 @@ from trunkline.experiments.demo import Inputs, Settings, Stock, Tell, upload_bit
 from trunkline.loading import LoadingPlan, LoadingProblem, solve
 from trunkline.runtime.execute import execute
 from trunkline.runtime.measurable import Tell as Measured
+from trunkline.runtime.measure import Settings as Measuring
 from trunkline.runtime.measure import measure
 from trunkline.runtime.problem import LONG_S, build_problem, with_deadline_share
 from trunkline.runtime.profile import Cache, Profile
@@ -54,12 +55,13 @@ def compute_threads() -> int:
 
 
 def profile(store: Store, stock: Stock, tell: Measured) -> Profile:
-    """Measure this machine for the stocked models (ProfileError if that fails).
+    """Measure this machine for the stocked models (ProfileError if that fails). Blocks are copied,
+    as they are for an accelerator: used where the system caches them, they would hardly take time.
 
     From here on PyTorch computes on `compute_threads()` threads.
     """
     torch.set_num_threads(compute_threads())
-    return measure(store, stock.names, tell=tell)
+    return measure(store, stock.names, settings=Measuring(copy=True), tell=tell)
 
 
 def compare(
@@ -132,6 +134,7 @@ def run(
                 inputs=inputs.tensors,
                 outputs=outputs,
                 cold=comparison.cache == "cold",
+                copy=True,
             )
             kept.append((report, outputs))
     whole, partial = (_outcome(plan, kept, inputs) for plan, kept in zip(plans, runs, strict=True))
