@@ -28,7 +28,7 @@ from trunkline.experiments.clairvoyant import clairvoyant_bound
 from trunkline.experiments.online import Replay, replay
 from trunkline.experiments.scenario import paper_problem
 from trunkline.experiments.traces import Arrival, draw_trace
-from trunkline.loading.online import Costs, Waiting
+from trunkline.loading.online import PARTS, Costs, Waiting
 from trunkline.loading.policies import policy
 from trunkline.loading.scheduler import Scheduler
 
@@ -51,7 +51,8 @@ def settings(models: int, seeds: int) -> Iterator[tuple[str, float, Costs, tuple
     for seed in range(seeds):
         problem = paper_problem(models, 1, seed=seed)
         library, link = problem.library, problem.loading
-        costs = Costs(library, link, problem.models, 2 * max(library.model_bytes))
+        memory = 2 * max(library.model_bytes)
+        costs = Costs(library, link, problem.models, memory, parts=PARTS)
         whole_s = [link.seconds(size) for size in library.model_bytes]
         alone_s = mean(load + costs.compute_seconds(model, 1) for model, load in enumerate(whole_s))
         for kind in kinds:
@@ -101,7 +102,8 @@ def decision_s(queues: int = 200) -> float:
     """What `next_batch` takes at the median with many requests waiting, a load just done."""
     problem = paper_problem(50, 1, seed=0)
     library = problem.library
-    costs = Costs(library, problem.loading, problem.models, 2 * max(library.model_bytes))
+    memory = 2 * max(library.model_bytes)
+    costs = Costs(library, problem.loading, problem.models, memory, parts=PARTS)
     rng = np.random.default_rng(0)
     took = []
     for _ in range(queues):
