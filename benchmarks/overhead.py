@@ -38,8 +38,6 @@ from trunkline.store.factory import open_factory
 
 NUMBERS = 16
 MEMORY = 2**20
-
-
 CONNECTIONS = (1, 4, 16, 64)
 
 

@@ -191,21 +191,19 @@ class HostMemory:
         there: Callable[[Job], None] | None = None,
     ) -> None:
         """Read the blocks into place, and bring the pages of the others in."""
-        if all(job.buffer.pages is None for job in jobs):
-            tell = None if there is None else lambda at: there(jobs[at])
-            self._reader.read([job.read for job in jobs], meanwhile, tell)
-            return
-        if there is None:
-            self._reader.read([job.read for job in jobs if job.buffer.pages is None], meanwhile)
+        mapped = [job for job in jobs if job.buffer.pages is not None]
+        if there is not None and mapped:  # in their order, whichever way each comes
+            meanwhile()
             for job in jobs:
+                if job.buffer.pages is None:
+                    read_block(job.read)
                 _populate(job)
+                there(job)
             return
-        meanwhile()
-        for job in jobs:
-            if job.buffer.pages is None:
-                read_block(job.read)
+        tell = None if there is None else lambda at: there(jobs[at])
+        self._reader.read([job.read for job in jobs if job.buffer.pages is None], meanwhile, tell)
+        for job in mapped:
             _populate(job)
-            there(job)
 
     def synchronize(self) -> None:
         """Nothing to wait for."""

@@ -16,8 +16,9 @@ from contextlib import suppress
 from functools import cache
 from typing import Final
 
-PIECE_BYTES: Final = 64 * 2**20
-"""So much of a file is mapped at once to bring it in."""
+PIECE_BYTES: Final = 8 * 2**20
+"""So much of a file is mapped at once to bring it in: for that moment it counts as the process's
+memory, beyond any budget."""
 
 _HUGEPAGE: Final = 14
 """MADV_HUGEPAGE, which Python's mmap knows only where it was built with it."""

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from trunkline.store import StoredBlock
+from trunkline.store.dtypes import ITEM_BYTES
 
 ALIGNMENT: Final = 64
 """Tensors begin at multiples of this many bytes, in memory."""
 
-WIDEST: Final = 8
+WIDEST: Final = max(ITEM_BYTES.values())
 """Bytes of an element of the widest type."""
 
 

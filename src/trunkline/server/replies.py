@@ -41,9 +41,13 @@ class Reply:
         """Bytes of its body."""
         return sum(map(len, self.pieces))
 
+    def own_lines(self) -> list[tuple[bytes, bytes]]:
+        """Its headers, without the length of its body."""
+        return [(key.lower().encode(), value.encode()) for key, value in self.headers.items()]
+
     def lines(self) -> list[tuple[bytes, bytes]]:
         """Its headers, the length of its body among them."""
-        headers = [(key.lower().encode(), value.encode()) for key, value in self.headers.items()]
+        headers = self.own_lines()
         if self.status != 204:  # which has no body, and may not say so
             headers.append((b"content-length", str(self.size).encode()))
         return headers
@@ -72,8 +76,8 @@ class Heads:
         and the reply's own."""
         always_, status, headers = self._for
         if always_ is not always or status != reply.status or headers != reply.headers:
-            own = [(key.lower().encode(), value.encode()) for key, value in reply.headers.items()]
-            lines = [name + b": " + value + b"\r\n" for name, value in (*always, *own)]
+            together = (*always, *reply.own_lines())
+            lines = [name + b": " + value + b"\r\n" for name, value in together]
             self._for = always, reply.status, reply.headers
             self._bytes = b"".join([line, *lines])
         return self._bytes

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -80,8 +80,11 @@ class Request(Future[Answer]):
         """Give it up; False if its batch has begun."""
         if not super().cancel():
             return False
-        with suppress(IndexError):  # at once: another thread may do the same
-            self._tell.pop()(self)
+        try:
+            tell = self._tell.pop()  # once: another thread may do the same
+        except IndexError:
+            return True
+        tell(self)
         return True
 
 
