@@ -29,7 +29,10 @@ def test_ways_by_name() -> None:
     """Each once, in the order given; all for nothing or `all`; unknown names are refused."""
     assert ways(" edf, lru,edf") == ["edf", "lru"]
     assert ways(None) == ways("all") == list(WAYS)
-    for text, message in (("edf,best", "no policy 'best'"), (",", "names none")):
+    for text, message in (
+        ("edf,best", "no policy 'best'; there are all, urgency.*lru"),
+        (",", "names none"),
+    ):
         with pytest.raises(UnknownMethodError, match=message):
             ways(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.runtime.test_runtime import bottom
 from trunkline.errors import InputError, MemoryBudgetError, NotInStoreError, ProfileError
 from trunkline.runtime import Runtime, state_dict_source
 from trunkline.runtime.measure import Settings, measure
+from trunkline.runtime.pages import can_map
 from trunkline.runtime.peak import _highest, peak_bytes
 from trunkline.runtime.profile import load_profile
 from trunkline.store import InputSpec, Store
@@ -40,6 +42,7 @@ def test_a_store_is_measured(store: Store, add: Any, tmp_path: Path) -> None:
     assert found.warm.loads >= 10
     assert found.warm.largest_bytes <= max(store.model(n).bytes for n in ("a", "words"))
     assert found.machine["threads"] == torch.get_num_threads()
+    assert found.machine["blocks"] == ("mapped" if can_map() else "copied")
     assert found.max_batch(store.model("b")) >= 1
     assert all(0 <= done <= of for done, of, _ in told)
     found.save(tmp_path / "p.json")
@@ -49,7 +52,8 @@ def test_a_store_is_measured(store: Store, add: Any, tmp_path: Path) -> None:
 def test_one_model_alone_can_be_measured(store: Store, add: Any) -> None:
     """Its partial loads are of parts that were let go."""
     add("a", "conv", 0, input=SPEC)
-    found = measure(store, ["a"], settings=QUICK)
+    found = measure(store, ["a"], settings=replace(QUICK, copy=True))
+    assert found.machine["blocks"] == "copied"
     assert found.warm.loads >= 9
     assert found.warm.smallest_bytes < store.model("a").bytes
 

@@ -86,8 +86,9 @@ def ways(text: str | None) -> list[str]:
         return list(WAYS)
     found = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in found:
-        if name != LRU:
-            policy(name)
+        if name not in WAYS:
+            known = ", ".join(("all", *WAYS))
+            raise UnknownMethodError(f"--policy: no policy {name!r}; there are {known}")
     if not found:
         raise UnknownMethodError(f"--policy {text!r}: names none; there are {', '.join(WAYS)}")
     return found

@@ -23,6 +23,7 @@ from trunkline.runtime.device import available_bytes
 from trunkline.runtime.fits import fit_computing, fit_loading
 from trunkline.runtime.inputs import infer
 from trunkline.runtime.measurable import Group, LeftOut, Tell, groups_of, measurable, warm_up
+from trunkline.runtime.pages import can_map
 from trunkline.runtime.peak import peak_bytes
 from trunkline.runtime.profile import LoadingFit, Profile
 from trunkline.runtime.runtime import Runtime
@@ -104,7 +105,7 @@ def measure(
                 runtime.switch(group.models[0].name)
                 group.peaks[size] = peak_bytes(runtime, group.models[0].name, batch)
         found = Profile(
-            machine=_machine(device),
+            machine=_machine(device, settings.copy),
             device=device,
             warm=warm,
             cold=cold,
@@ -213,8 +214,9 @@ def _free_bytes(device: torch.device) -> int:
     return available_bytes()
 
 
-def _machine(device: str) -> dict[str, str | int]:
-    found = machine.describe()
+def _machine(device: str, copy: bool) -> dict[str, str | int]:
+    maps = torch.device(device).type == "cpu" and can_map() and not copy
+    found = machine.describe() | {"blocks": "mapped" if maps else "copied"}
     found |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     if device.startswith("cuda"):
         found["accelerator"] = torch.cuda.get_device_name(device)
