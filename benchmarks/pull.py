@@ -16,6 +16,10 @@ Bytes are those that the registry's log says it has sent. Beside them: the whole
 and what chunking would move (the growth of casync's and of hf-xet's stores, both compressed, when
 the second file comes to the first).
 
+Last, the bottom case over a link between two network namespaces that the kernel's token bucket
+shapes (`tc`, as root, on Linux; left out elsewhere): on loopback no link is measured, but the
+processors that the registry and its client share.
+
 Targets: the missing blocks' bytes + 1 %, and 1.2 times the time of curl, and of httpx.
 """
 
@@ -33,7 +37,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +47,7 @@ import urllib3
 from safetensors.torch import save_file
 
 from benchmarks.measure import Times, Verdict, table, verdict
+from benchmarks.namespaces import SERVER_HOST, NamespacesMissing, inside, namespaces
 from benchmarks.switching import ARCHITECTURE, variants
 from trunkline.runtime import state_dict_source
 from trunkline.store import Store
@@ -52,14 +57,17 @@ from trunkline.store.registry.transport import WORKERS
 
 OWN = "Store.pull"
 CURL = f"curl, {WORKERS} in flight"
+ONE_BY_ONE = "curl, one by one"
+WHOLE = "whole model, curl"
 HTTPX = f"httpx2, {WORKERS} threads"
 FLOOR = f"urllib3, {WORKERS} threads, sha256 and sync"
+LINKS_MBIT = (1000, 200)
 ACCEPT = {"Accept": MANIFEST_TYPE}
 CONFIG = """\
 version: 0.1
 log: {{accesslog: {{disabled: false}}, level: info}}
 storage: {{filesystem: {{rootdirectory: {folder}}}}}
-http: {{addr: "127.0.0.1:0"}}
+http: {{addr: "{host}:0"}}
 """
 
 
@@ -111,17 +119,20 @@ class Case:
 
 
 @contextmanager
-def docker_registry(folder: Path) -> Iterator[Server]:
-    """A registry over an empty folder."""
+def docker_registry(
+    folder: Path, host: str = "127.0.0.1", within: Sequence[str] = ()
+) -> Iterator[Server]:
+    """A registry over an empty folder; `within` comes before its command."""
     program = shutil.which("docker-registry")
     if program is None:
         sys.exit("no docker-registry here: `make registry` as root installs Debian's")
     config, log = folder / "registry.yml", folder / "registry.log"
-    config.write_text(CONFIG.format(folder=folder / "registry"))
+    config.write_text(CONFIG.format(folder=folder / "registry", host=host))
     with log.open("wb") as output:
-        process = subprocess.Popen([program, "serve", str(config)], stdout=output, stderr=output)
+        command = [*within, program, "serve", str(config)]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            while not (found := re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())):
+            while not (found := re.search(r"listening on ([0-9.]+:\d+)", log.read_text())):
                 time.sleep(0.01)
             yield Server(found[1], log)
         finally:
@@ -231,11 +242,11 @@ def ways(case: Case) -> dict[str, Callable[[Path], object]]:
     found: dict[str, Callable[[Path], object]] = {
         OWN: lambda path: Store.open(path).pull(case.repository, "second", "second"),
         CURL: lambda _: curl(case, case.urls, *parallel),
-        "curl, one by one": lambda _: curl(case, case.urls),
+        ONE_BY_ONE: lambda _: curl(case, case.urls),
         "curl, then sha256sum and sync": lambda _: curl(case, case.urls, *parallel, then=careful),
         f"urllib3, {WORKERS} threads": lambda _: by_urllib3(case),
         FLOOR: lambda _: by_urllib3(case, careful=True),
-        "whole model, curl": lambda _: curl(case, [case.url(case.whole)]),
+        WHOLE: lambda _: curl(case, [case.url(case.whole)]),
         "whole model, curl, sha256sum, sync": lambda _: curl(
             case, [case.url(case.whole)], then=careful
         ),
@@ -250,15 +261,19 @@ def ways(case: Case) -> dict[str, Callable[[Path], object]]:
     return found
 
 
-def timed(case: Case, repeats: int) -> tuple[dict[str, Times], int]:
-    """Seconds of every way in turn, after a round that is not counted; and the bytes that the
-    registry sent for one pull."""
+def timed(
+    case: Case, repeats: int, names: Collection[str] | None = None
+) -> tuple[dict[str, Times], int]:
+    """Seconds of every way in turn, or those of `names`, after a round that is not counted; and the
+    bytes that the registry sent for one pull."""
     site = case.folder / "site"
     Store.open(site, create=True).pull(case.repository, "first", "first")
     seconds: dict[str, list[float]] = {}
     sent = 0
     for turn in range(repeats + 1):
         for name, way in ways(case).items():
+            if names is not None and name not in names:
+                continue
             path = case.fresh() / "store"
             shutil.copytree(site, path)
             os.sync()  # what others wrote is not this one's to wait for
@@ -341,24 +356,60 @@ def report(position: str, case: Case, repeats: int) -> list[Verdict]:
         if size is not None
     ]
     print(table(["bytes", "MB", "of missing blocks", "of the whole"], rows))
-    own = times[OWN].median
-    lines = [
-        [name, one.spread(), f"{own / one.median:.2f}"]
-        for name, one in sorted(times.items(), key=lambda item: item[1].median)
-    ]
-    print(f"\n{table(['ms: median (quartiles)', 'time', 'Store.pull / this'], lines)}\n")
+    print()
+    print_times(times)
     over = 100 * (sent / case.blocks_bytes - 1)
-    found = [verdict("percent sent beyond the missing blocks", over, 1)]
-    found += [
-        verdict(f"{OWN} over {name}", own / times[name].median, 1.2)
-        for name in (CURL, HTTPX)
-        if name in times
-    ]
+    found = [verdict("percent sent beyond the missing blocks", over, 1), *verdicts(times)]
     for one in found:
         print(one)
     limit = times[FLOOR].median / times[CURL].median
     print(f"(limit) {FLOOR}, over {CURL}: {limit:.2f}")
     return found
+
+
+def report_over_link(repeats: int) -> None:
+    """Measure over a shaped link, and print it; or why that cannot be done here."""
+    position, names = "bottom", (OWN, CURL, ONE_BY_ONE, HTTPX, WHOLE)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="trunkline-bench-") as name,
+            namespaces() as both,
+            inside(both.client),
+            docker_registry(Path(name), SERVER_HOST, both.inside_server()) as server,
+        ):
+            case = prepare(position, Path(name), server)
+            for mbit in LINKS_MBIT:
+                both.shape(mbit)
+                print(f"\nthe same ({position}) over a link of {mbit} Mbit/s\n")
+                times, sent = timed(case, repeats, names)
+                print_times(times)
+                for one in verdicts(times):
+                    print(one)
+                alone = 8 * sent / (mbit * 1e6)
+                share = alone / times[OWN].median
+                print(f"(limit) the link alone: {1e3 * alone:.3g} ms, {share:.2f} of a pull")
+    except NamespacesMissing as error:
+        print(f"\nnot measured over a link: {error}")
+
+
+def print_times(times: dict[str, Times]) -> None:
+    """A row for every way, the fastest first."""
+    own = times[OWN].median
+    lines = [
+        [name, one.spread(), f"{own / one.median:.2f}"]
+        for name, one in sorted(times.items(), key=lambda item: item[1].median)
+    ]
+    print(table(["ms: median (quartiles)", "time", "Store.pull / this"], lines), end="\n\n")
+
+
+def verdicts(times: dict[str, Times]) -> list[Verdict]:
+    """A pull beside its peers."""
+    own = times[OWN].median
+    return [
+        verdict(f"{OWN} over {name}", own / times[name].median, 1.2)
+        for name in (CURL, ONE_BY_ONE, HTTPX)
+        if name in times
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -378,6 +429,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case = prepare(position, folder / position, server)
             over, *_ = report(position, case, options.repeats)
             right &= over.reached
+    report_over_link(options.repeats)
     return 0 if right else 1
 
 

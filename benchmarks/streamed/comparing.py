@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.measure import Verdict, table, verdict
-from benchmarks.streamed.namespaces import (
+from benchmarks.namespaces import (
     SERVER_HOST,
     Namespaces,
     NamespacesMissing,
@@ -71,7 +71,7 @@ def _shaped(
     worst = dict.fromkeys(("arrivals", "rate", "still"), 0.0)
     with (
         serving(store, None, SERVER_HOST, both.inside_server()) as url,
-        devices(folder, namespace=both.device) as (worker,),
+        devices(folder, namespace=both.client) as (worker,),
     ):
         for name in NAMES:
             worker.run(url, name)

@@ -6,8 +6,6 @@ imports stand at the top, for the process that devices are forked from.
 
 from __future__ import annotations
 
-import ctypes
-import os
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,10 @@ from transformers import (  # noqa: F401  # loads their modules
     ViTForImageClassification,
 )
 
+from benchmarks.namespaces import enter
 from trunkline.device import StreamClient
 from trunkline.errors import StreamError
 from trunkline.store import Store
-
-CLONE_NEWNET = 0x40000000
 
 
 def work(pipe: Connection, folder: Path, place: Path, namespace: str) -> None:
@@ -39,7 +36,7 @@ def work(pipe: Connection, folder: Path, place: Path, namespace: str) -> None:
         namespace: the network namespace to be in, empty for the usual one.
     """
     if namespace:
-        _enter(namespace)
+        enter(namespace)
     torch.set_num_threads(1)
     store = Store.open(place, create=True)
     batches = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
@@ -72,11 +69,3 @@ def _next(pipe: Connection) -> dict[str, Any] | None:
     except EOFError:
         return None
     return asked
-
-
-def _enter(namespace: str) -> None:
-    """Join a network namespace; threads that are started later are in it, too."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open(f"/run/netns/{namespace}") as file:
-        if libc.setns(file.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), namespace)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.streamed.namespaces import NamespacesMissing, namespaces
+from benchmarks.namespaces import NamespacesMissing, namespaces
 from benchmarks.streamed.reckoning import (
     computing,
     end_by_rate,
