@@ -25,7 +25,13 @@ class Times:
         low, _, high = (
             statistics.quantiles(self.seconds, n=4) if len(self.seconds) > 1 else self.seconds * 3
         )
-        return f"{self.median / unit_s:.3g} ({low / unit_s:.3g}-{high / unit_s:.3g})"
+        middle, low, high = (figure(one / unit_s) for one in (self.median, low, high))
+        return f"{middle} ({low}-{high})"
+
+
+def figure(value: float) -> str:
+    """Three digits, or all of those before the point; never an exponent of a large number."""
+    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
 
 
 def take_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Times]:

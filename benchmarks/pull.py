@@ -46,7 +46,7 @@ from pathlib import Path
 import urllib3
 from safetensors.torch import save_file
 
-from benchmarks.measure import Times, Verdict, table, verdict
+from benchmarks.measure import Times, Verdict, figure, table, verdict
 from benchmarks.namespaces import SERVER_HOST, NamespacesMissing, inside, namespaces
 from benchmarks.switching import ARCHITECTURE, variants
 from trunkline.runtime import state_dict_source
@@ -387,7 +387,7 @@ def report_over_link(repeats: int) -> None:
                     print(one)
                 alone = 8 * sent / (mbit * 1e6)
                 share = alone / times[OWN].median
-                print(f"(limit) the link alone: {1e3 * alone:.3g} ms, {share:.2f} of a pull")
+                print(f"(limit) the link alone: {figure(1e3 * alone)} ms, {share:.2f} of a pull")
     except NamespacesMissing as error:
         print(f"\nnot measured over a link: {error}")
 
