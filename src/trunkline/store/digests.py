@@ -16,7 +16,7 @@ def is_digest(value: Any) -> bool:
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
-def check_digest(value: Any, where: str) -> str:
+def check_digest(value: Any, where: object) -> str:
     """The digest itself, if it is one.
 
     Raises:

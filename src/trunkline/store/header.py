@@ -147,12 +147,7 @@ def _load_json(raw: bytes, where: str) -> dict[str, Any]:
     if not raw.startswith(b"{"):
         raise WeightsFormatError(f"{where}: the header begins with {raw[:8]!r} and not with '{{'")
     try:
-        document = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_int=_natural,
-            parse_constant=_refuse_constant,
-        )
+        document = _DECODER.decode(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # Unicode and JSON errors are ValueErrors
         raise WeightsFormatError(f"{where}: the header is not valid: {error}") from None
     if not isinstance(document, dict):
@@ -181,6 +176,11 @@ def _natural(digits: str) -> int:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_natural, parse_constant=_refuse_constant
+)
 
 
 def _metadata(value: Any, where: str) -> dict[str, str]:

@@ -46,6 +46,7 @@ class Layout:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.blobs = path / "blobs" / "sha256"
+        self._before = os.path.join(self.blobs, "")
         self.index_path = path / "index.json"
         self.temporaries = path / ".trunkline" / "tmp"
         self.partials = path / ".trunkline" / "partial"
@@ -113,12 +114,12 @@ class Layout:
 
     def blob_path(self, digest: str) -> Path:
         """Where the blob of a digest is, whether it is there or not (StoreError: no digest)."""
-        return self.blobs / check_digest(digest, str(self.path)).removeprefix("sha256:")
+        return self.blobs / check_digest(digest, self.path)[7:]
 
     def has(self, digest: str, size: int) -> bool:
         """Whether the blob is there with that length."""
         try:
-            return self.blob_path(digest).stat().st_size == size
+            return os.stat(self._before + check_digest(digest, self.path)[7:]).st_size == size
         except OSError:
             return False
 
@@ -131,9 +132,13 @@ class Layout:
             StoreError: it cannot be read.
         """
         path = self.blob_path(digest)
-        if not path.exists():
-            raise NotInStoreError(f"the blob {digest} is missing from the store at {self.path}")
-        file = FileReader(path)
+        try:
+            file = FileReader(path)
+        except StoreError:
+            if path.exists():
+                raise
+            missing = f"the blob {digest} is missing from the store at {self.path}"
+            raise NotInStoreError(missing) from None
         if size is not None and file.size != size:
             file.close()
             raise CorruptBlobError(f"{path} has {file.size} bytes, its manifest says {size}")

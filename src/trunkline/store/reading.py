@@ -11,10 +11,13 @@ import os
 import stat
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Final, Protocol
 
 from trunkline.errors import StoreError, WeightsFormatError
 from trunkline.store.header import Header, header_length, parse_header
+
+_FIRST_BYTES: Final = 4096
+"""Most headers of blocks end within these."""
 
 _PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
@@ -116,10 +119,11 @@ def read_header(file: FileReader) -> Header:
         WeightsFormatError: it is none, or a pickle, or breaks the format.
     """
     where = str(file.path)
-    first = file.read(0, min(16, file.size))
-    refuse_pickle(file.path, first)
+    first = file.read(0, min(_FIRST_BYTES, file.size))
+    refuse_pickle(file.path, first[:16])
     length = header_length(first, file.size, where)
-    return parse_header(file.read(8, length), file.size, where)
+    raw = first[8 : 8 + length] if 8 + length <= len(first) else file.read(8, length)
+    return parse_header(raw, file.size, where)
 
 
 def refuse_pickle(path: Path, first_bytes: bytes = b"") -> None:
