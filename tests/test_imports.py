@@ -89,19 +89,31 @@ def test_rooms_import_only_what_they_may(room, path):
         assert imported(path) <= ROOMS[room] | {room}
 
 
-@pytest.mark.parametrize("module", ["trunkline", "trunkline.planners", "trunkline.cli"])
-def test_imports_stay_light(module):
+def modules_after(code):
+    """What a new interpreter has imported after some code."""
+    run = [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"]
+    return subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
+
+
+ALL_COMMANDS = "from trunkline.cli import app_for; app_for([])"
+
+
+@pytest.mark.parametrize("code", ["import trunkline", "import trunkline.planners", ALL_COMMANDS])
+def test_imports_stay_light(code):
     """Neither the package, nor the planners, nor the command line pulls in a heavy library."""
-    code = f"import sys, {module}; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not HEAVY & {name.split(".")[0] for name in run.stdout.split()}
+    assert not HEAVY & {name.split(".")[0] for name in modules_after(code)}
 
 
 def test_a_store_does_without_numpy():
     """What moves models needs no numpy, whose import takes as long as a small pull."""
-    modules = "trunkline.cli, trunkline.store.registry, trunkline.store.registry.pulling"
-    code = f"import sys, {modules}; sys.exit('numpy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "numpy" not in modules_after(f"{ALL_COMMANDS}; import trunkline.store.registry.pulling")
+
+
+def test_a_command_does_without_the_others():
+    """Words that name a command import its module, and only those of others that it uses."""
+    found = modules_after("from trunkline.cli import app_for; app_for(['simulate', 'pulling'])")
+    assert "trunkline.cli.simulate_pulling" in found
+    assert not {"trunkline.cli.simulate", "trunkline.cli.serve"} & set(found)
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.name)

@@ -1,8 +1,9 @@
 """The command line: one file per command, thin over the library.
 
-A command module is imported for its signature at start, so its own heavy imports stand inside the
-function (`trunkline --help` answers in under half a second). A `TrunklineError` becomes one line
-on standard error and exit status 2; a check that does not hold exits with 1, an interrupt with 130.
+The module of the command that is called is imported; for `--help`, or a name that is none, those of
+all. So heavy imports stand inside a command's function (`trunkline --help` answers in under half a
+second). A `TrunklineError` becomes one line on standard error and exit status 2; a check that does
+not hold exits with 1, an interrupt with 130.
 """
 
 from __future__ import annotations
@@ -11,40 +12,43 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from trunkline import __version__
-from trunkline.cli import (
-    check,
-    demo,
-    gc,
-    import_,
-    list_,
-    plan,
-    problem,
-    profile,
-    pull,
-    push,
-    remove,
-    reproduce,
-    run,
-    scenario,
-    serve,
-    serve_store,
-    show,
-    simulate,
-    simulate_pulling,
-    stream,
-    trust,
-    verify,
-)
 from trunkline.errors import InputError, TrunklineError
 from trunkline.units import shorten
 
-KEPT = {
+COMMANDS: Final = {
+    "show": "show",
+    "plan": "plan",
+    "check": "check",
+    "import": "import_",
+    "list": "list_",
+    "verify": "verify",
+    "remove": "remove",
+    "gc": "gc",
+    "push": "push",
+    "pull": "pull",
+    "trust": "trust",
+    "profile": "profile",
+    "problem": "problem",
+    "run": "run",
+    "scenario": "scenario",
+    "serve": "serve",
+    "serve-store": "serve_store",
+    "stream": "stream",
+    "simulate": "simulate",
+    "simulate pulling": "simulate_pulling",
+    "demo": "demo",
+    "reproduce": "reproduce",
+}
+"""Each command's module, and function in there; in the order of `--help`."""
+
+KEPT: Final = {
     "import": "blocks that were written stay, and the same import goes on from there",
     "pull": "what was fetched stays, and the same pull goes on from there",
     "push": "what was sent stays at the registry, and the same push goes on from there",
@@ -80,48 +84,12 @@ class Commands(TyperGroup):
             raise typer.Exit(130) from None
 
 
-app = typer.Typer(
-    name="trunkline",
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    help="Move only the parameter blocks that are missing, in an order that keeps the next move "
-    "small.",
-)
-
-app.command("show")(show.show)
-app.command("plan")(plan.plan)
-app.command("check")(check.check)
-app.command("import")(import_.import_)
-app.command("list")(list_.list_)
-app.command("verify")(verify.verify)
-app.command("remove")(remove.remove)
-app.command("gc")(gc.gc)
-app.command("push")(push.push)
-app.command("pull")(pull.pull)
-app.command("trust")(trust.trust)
-app.command("profile")(profile.profile)
-app.command("problem")(problem.problem)
-app.command("run")(run.run)
-app.command("scenario")(scenario.scenario)
-app.command("serve")(serve.serve)
-app.command("serve-store")(serve_store.serve_store)
-app.command("stream")(stream.stream)
-app.command("simulate")(simulate.simulate)
-app.command("simulate pulling")(simulate_pulling.simulate_pulling)
-app.command("demo")(demo.demo)
-app.command("reproduce")(reproduce.reproduce)
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"trunkline {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,
@@ -133,13 +101,33 @@ def _options(
     pass
 
 
+def app_for(given: Sequence[str]) -> typer.Typer:
+    """The command line, as far as these words need it."""
+    app = typer.Typer(
+        name="trunkline",
+        cls=Commands,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        help="Move only the parameter blocks that are missing, in an order that keeps the next "
+        "move small.",
+    )
+    app.callback()(_options)
+    called = [name for name in (" ".join(given[:2]), *given[:1]) if name in COMMANDS]
+    for name in called[:1] or COMMANDS:
+        module = COMMANDS[name]
+        app.command(name)(getattr(import_module(f"trunkline.cli.{module}"), module))
+    return app
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a check that does not hold, 2 unusable input, 130
     interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _refuse_empty(given)
-        app(args=given, prog_name="trunkline")
+        app_for(given)(args=given, prog_name="trunkline")
     except BrokenPipeError:  # the reader of our output has gone, `trunkline show ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
