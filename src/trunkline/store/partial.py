@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -18,6 +19,8 @@ from typing import Final
 from trunkline.store.layout import Layout, make_directories, sync_data
 
 PIECE_BYTES: Final = 2**20
+LOOK_AGAIN_S: Final = 0.05
+"""How often to look whether another pull has let go of a blob."""
 
 
 class Partial:
@@ -94,15 +97,20 @@ class Partial:
 
 
 @contextmanager
-def open_partial(layout: Layout, digest: str, size: int) -> Iterator[Partial | None]:
+def open_partial(
+    layout: Layout, digest: str, size: int, pause: Callable[[float], None] = time.sleep
+) -> Iterator[Partial | None]:
     """The partial file of a blob, locked; None if the blob has come into the store meanwhile.
 
     The caller holds `layout.importing()`.
 
+    Args:
+        pause: waits so many seconds while another pull holds the file; what it raises ends that.
+
     Raises:
         StoreError: the store cannot be written to.
     """
-    fd = _open_locked(layout, digest, size)
+    fd = _open_locked(layout, digest, size, pause)
     try:
         yield None if fd is None else Partial(layout, digest, size, fd)
     finally:
@@ -119,22 +127,36 @@ def sizes(layout: Layout) -> dict[str, int]:
         return {}
 
 
-def _open_locked(layout: Layout, digest: str, size: int) -> int | None:
+def _open_locked(
+    layout: Layout, digest: str, size: int, pause: Callable[[float], None]
+) -> int | None:
     path = _path(layout, digest)
     try:
         make_directories(layout.partials)
         while not layout.has(digest, size):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-            fcntl.flock(fd, fcntl.LOCK_EX)
             try:
+                while not _locked(fd):
+                    pause(LOOK_AGAIN_S)
                 if os.path.samestat(os.fstat(fd), os.stat(path)) and not layout.has(digest, size):
                     return fd
             except FileNotFoundError:
                 pass  # another pull has published it
+            except BaseException:
+                os.close(fd)
+                raise
             os.close(fd)
     except OSError as error:
         raise layout.unwritable(error) from None
     return None
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _path(layout: Layout, digest: str) -> str:

@@ -30,6 +30,17 @@ BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 DIGEST = "sha256:" + "0" * 64
 
 
+@pytest.mark.parametrize("realm", ["https://[bad", "http://[::1", "/token", "ftp://host/token"])
+def test_a_realm_that_is_no_address(realm: str) -> None:
+    """It is told as the registry's fault."""
+    wants = {"WWW-Authenticate": f'Bearer realm="{realm}"'}
+    with (
+        scripted(lambda _: Reply(401, headers=wants)) as server,
+        pytest.raises(RegistryError, match=r"names the token service .* no address"),
+    ):
+        connect(server.host).has_blob(DIGEST)
+
+
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
     """A docker-registry that wants a password."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
+import os
 import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,7 @@ from trunkline.store import Store
 from trunkline.store.digests import digest_of
 from trunkline.store.layout import Layout
 from trunkline.store.manifest import Layer
+from trunkline.store.partial import open_partial
 from trunkline.store.registry.fetching import Fetcher, Interrupted
 from trunkline.store.registry.repository import Repository
 
@@ -255,10 +260,62 @@ def test_a_silent_registry_can_be_left(layout: Layout) -> None:
     assert left.read_bytes() == CONTENT[:900]
 
 
+def test_a_pull_that_holds_the_blob_can_be_left(layout: Layout) -> None:
+    """A fetch that waits for another pull of its blob ends when it is told to."""
+    fetcher = Fetcher(layout, lambda _: None)
+    with (
+        layout.importing(),
+        open_partial(layout, DIGEST, len(CONTENT)),
+        ThreadPoolExecutor() as pool,
+    ):
+        fetching = pool.submit(fetcher.fetch, BLOB, [])
+        with pytest.raises(TimeoutError):
+            fetching.result(0.1)
+        fetcher.stop()
+        with pytest.raises(Interrupted):
+            fetching.result(10)
+
+
+def test_the_first_error_is_the_one_that_is_told(layout: Layout) -> None:
+    """What goes wrong with a request after another thread's error is no news."""
+    asked, stopped = threading.Event(), threading.Event()
+
+    def late(_: Request) -> Reply:
+        asked.set()
+        assert stopped.wait(10)
+        return Reply(404)
+
+    fetcher = Fetcher(layout, lambda _: None)
+    with scripted(late) as server, layout.importing(), ThreadPoolExecutor() as pool:
+        fetching = pool.submit(fetcher.fetch, BLOB, [connect(server.host)])
+        assert asked.wait(10)
+        fetcher.stop()
+        stopped.set()
+        with pytest.raises(Interrupted):
+            fetching.result(10)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
+def test_a_lock_that_fails_leaves_no_descriptor(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems know no locks: that is told, and the file is closed."""
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with layout.importing():
+        monkeypatch.setattr(fcntl, "flock", none)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            with pytest.raises(StoreError, match="No locks available"):
+                Fetcher(layout, lambda _: None).fetch(BLOB, [])
+        assert len(os.listdir("/proc/self/fd")) == before
+        monkeypatch.undo()
+
+
 def test_a_full_disk(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that finds no room says so and how room is made; what came is kept."""
-    import errno
-    import os
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

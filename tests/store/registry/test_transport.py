@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.registries import Reply, Request, docker_registry, scripted
 from tests.store.registry.conftest import connect
 from trunkline.errors import RegistryError, RegistryUnavailableError
 from trunkline.store.registry import Patience, Repository, Transport
+from trunkline.store.registry.transport import _proxy_for
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -173,3 +175,50 @@ def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             Repository(Transport(registry.host), "models").has_blob(DIGEST)
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
         assert not Repository(Transport(registry.host), "models").has_blob(DIGEST)
+
+
+def test_each_address_goes_by_its_own_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry by the proxy of the environment, with the password in its address; a token
+    service that is excepted directly, so that no proxy sees what it is told."""
+    seen: list[tuple[str, str | None]] = []
+
+    def token(_: Request) -> Reply:
+        return Reply(200, b'{"token": "t"}')
+
+    with scripted(token) as service:
+        realm = f'Bearer realm="http://{service.host}/token",service="x"'
+
+        def by_proxy(request: Request) -> Reply:
+            told = {name.lower(): value for name, value in request.headers.items()}
+            seen.append((request.path, told.get("proxy-authorization")))
+            if request.headers.get("Authorization") == "Bearer t":
+                return Reply(200)
+            return Reply(401, headers={"WWW-Authenticate": realm})
+
+        with scripted(by_proxy) as proxy:
+            monkeypatch.setenv("http_proxy", f"http://ada:se%20cret@{proxy.host}")
+            monkeypatch.setenv("no_proxy", "auth.internal")
+            assert connect("registry.internal:5000").has_blob(DIGEST)
+    place = f"http://registry.internal:5000/v2/models/blobs/{DIGEST}"
+    basic = "Basic " + base64.b64encode(b"ada:se cret").decode()
+    assert seen == [(place, basic)] * 2
+    assert len(service.asked) == 1
+
+
+def test_proxies_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the address's scheme; none for this machine, nor for what NO_PROXY excepts."""
+    monkeypatch.setenv("http_proxy", "http://one:1")
+    monkeypatch.setenv("https_proxy", "http://two:2")
+    monkeypatch.setenv("no_proxy", "auth.internal,other:99")
+    wanted = {
+        "http://registry/v2/": "http://one:1",
+        "https://registry/v2/": "http://two:2",
+        "https://auth.internal/token": None,
+        "https://auth.internal:8443/token": None,
+        "https://other:99/token": None,
+        "https://other/token": "http://two:2",
+        "http://localhost:5000/v2/": None,
+        "http://127.0.0.1:5000/v2/": None,
+        "http://[::1]:5000/v2/": None,
+    }
+    assert {url: _proxy_for(url) for url in wanted} == wanted

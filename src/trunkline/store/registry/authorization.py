@@ -104,7 +104,10 @@ class Authorization:
 
     def _token(self, parameters: Mapping[str, str]) -> str:
         realm = parameters.get("realm", "")
-        place = urlsplit(realm)
+        try:
+            place = urlsplit(realm)
+        except ValueError:
+            place = urlsplit("")
         allowed = ("https", "http") if self._insecure else ("https",)
         if place.scheme not in allowed or not place.hostname:
             raise RegistryError(

@@ -62,7 +62,7 @@ class Fetcher:
             StoreError: the store cannot be written to.
             Interrupted: `stop` was called.
         """
-        with open_partial(self._layout, layer.digest, layer.size) as partial:
+        with open_partial(self._layout, layer.digest, layer.size, self._pause) as partial:
             if partial is None:
                 self._arrived(layer.size)
                 return
@@ -81,6 +81,10 @@ class Fetcher:
             for response in self._reading:
                 with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself
                     response.shutdown()
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Interrupted
 
     def _from_any(self, holders: Sequence[Repository], partial: Partial) -> None:
         for holder in holders[:-1]:
@@ -124,7 +128,12 @@ class Fetcher:
 
     def _once(self, holder: Repository, partial: Partial) -> None:
         """One request, as far as it goes."""
-        response = holder.open_blob(partial.digest, partial.done)
+        try:
+            response = holder.open_blob(partial.digest, partial.done)
+        except RegistryError:
+            if self._stop.is_set():  # another thread's error came first, and is the one to be told
+                raise Interrupted from None
+            raise
         with self._lock:
             self._reading.add(response)
         try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, Final, TypeVar
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -93,12 +93,14 @@ class Transport:
         server = "registry-1.docker.io" if host == "docker.io" else host
         self.origin = f"{'http' if insecure else 'https'}://{server}"
         self.authorization = Authorization(host, credentials, self._ask, insecure)
-        self._pool = _pool(self.origin, self.patience)
+        self._pools: dict[str | None, urllib3.PoolManager] = {}  # by proxy
+        self._pools_lock = threading.Lock()
         self._reached = False
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.clear()
+        for pool in self._pools.values():
+            pool.clear()
 
     def patiently(self, action: Callable[[], T]) -> T:
         """The action's result; it is tried again while the registry is unavailable.
@@ -214,7 +216,7 @@ class Transport:
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None
     ) -> urllib3.BaseHTTPResponse:
         try:
-            response = self._pool.request(
+            response = self._pool(url).request(
                 method,
                 url,
                 headers={"User-Agent": "trunkline", **headers},
@@ -241,6 +243,14 @@ class Transport:
             ) from None
         self._reached = True
         return response
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        """Connections to where an address leads, maybe through a proxy."""
+        proxy = _proxy_for(url)
+        with self._pools_lock:
+            if proxy not in self._pools:
+                self._pools[proxy] = _connections(proxy, self.patience)
+            return self._pools[proxy]
 
     def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
         """A request to a token service."""
@@ -306,17 +316,25 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _pool(origin: str, patience: Patience) -> urllib3.PoolManager:
-    """Connections to a registry, through the proxy that the environment names for it."""
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for an address, if any; none for this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    local = host == "localhost" or host.startswith("127.") or host == "::1"
+    proxy = getproxies().get(parts.scheme)
+    return proxy if proxy and not local and not proxy_bypass(parts.netloc) else None
+
+
+def _connections(proxy: str | None, patience: Patience) -> urllib3.PoolManager:
     options: dict[str, Any] = {
         "maxsize": WORKERS,
         "blocksize": 2**18,
         "timeout": urllib3.Timeout(connect=patience.connect_s, read=patience.read_s),
     }
-    parts = urlsplit(origin)
-    host = parts.hostname or ""
-    local = host == "localhost" or host.startswith("127.") or host == "::1"
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not local and not proxy_bypass(host):
-        return urllib3.ProxyManager(proxy, **options)
-    return urllib3.PoolManager(**options)
+    if proxy is None:
+        return urllib3.PoolManager(**options)
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=user)
+    return urllib3.ProxyManager(bare(parts.geturl()), **options)
