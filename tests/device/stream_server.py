@@ -28,6 +28,7 @@ class Harm:
         spoil: changes the bytes of every stream.
         metadata: changes the metadata of every stream's header.
         forget: every transfer is forgotten after the first cut, as by a server that is killed.
+        forget_always: and after every other.
         stall: the stream stands still from this byte on, until `released`.
         refuse: opening is answered so.
         answer: changes the answer that opens a transfer.
@@ -39,6 +40,7 @@ class Harm:
     spoil: Spoil | None = None
     metadata: Callable[[dict[str, str]], None] | None = None
     forget: bool = False
+    forget_always: bool = False
     stall: int | None = None
     refuse: tuple[int, dict[str, str]] | None = None
     answer: Callable[[dict[str, Any]], None] | None = None
@@ -100,7 +102,7 @@ class Streams:
         if self.harm.then is not None and not self._switched:
             self.harm.then()
         self._switched = True
-        if self.harm.forget:
+        if self.harm.forget or self.harm.forget_always:
             self.streams.clear()
             self.harm.forget = False
 

@@ -15,6 +15,7 @@ from tests.runtime.conftest import Adder, normal_output
 from trunkline.device import StreamClient, Streamed
 from trunkline.device.server import USE_S
 from trunkline.errors import (
+    CorruptBlobError,
     InputError,
     StoreError,
     StreamError,
@@ -23,6 +24,7 @@ from trunkline.errors import (
     UntrustedFactoryError,
 )
 from trunkline.runtime import Runtime, state_dict_source
+from trunkline.runtime.waiting import StandIn
 from trunkline.store import Architecture, Store
 from trunkline.store.registry import Patience
 from trunkline.store.trust import distrust
@@ -393,6 +395,42 @@ def test_a_taken_name_is_told_before_anything_is_sent(
         stream(store, device, "m")
     done, _ = stream(store, device, "m", replace=True)
     assert device.model("m").digest == done.report.manifest == store.model("m").digest
+
+
+def test_a_server_that_dies_again_and_again_in_one_block_is_an_error(
+    store: Store, add: Adder, device: Store
+) -> None:
+    """However much of it comes each time, and is thrown away with the transfer."""
+    width = 400_000  # a block of 6.4 MB
+    add("m", "outer", width=width)
+    harm = Harm(cuts=[3_000_000] * 20, forget_always=True)
+    with pytest.raises(StreamUnavailableError, match=r"ended the stream|broke"):
+        stream(store, device, "m", torch.zeros(1, width), harm)
+    assert len(harm.cuts) >= 20 - EAGER.tries
+
+
+def test_a_weight_that_is_given_back_is_a_real_tensor(
+    store: Store, add: Adder, device: Store
+) -> None:
+    """Also one that the forward took before it was there."""
+    state = add("m", "outer")
+    done, _ = stream(store, device, "m", torch.ones(1, 3))
+    assert not isinstance(done.output["weight"], StandIn)
+    assert torch.equal(done.output["weight"], state["lin.weight"])
+
+
+def test_a_held_block_that_was_changed_is_not_computed_with(
+    store: Store, add: Adder, device: Store
+) -> None:
+    """A blob of the right length and other content is told by its digest."""
+    add("m", "conv")
+    stream(store, device, "m")
+    path = device.blob_path(store.model("m").blocks[1].digest)
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(CorruptBlobError, match=rf"is corrupt: .*{path.name}"):
+        stream(store, device, "m")
 
 
 def test_a_held_block_that_is_cut_short_is_sent_again(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
-from types import TracebackType
 from typing import Any, Final
 
 import torch
@@ -19,8 +18,10 @@ from trunkline.device.server import END_S, StreamServer, Transfer
 from trunkline.errors import InputError, StoreError, StreamError, TrunklineError
 from trunkline.runtime.arrivals import Arrivals
 from trunkline.runtime.bringing import Bringer, Reader
+from trunkline.runtime.checking import Checked
 from trunkline.runtime.device import Memory, open_memory
 from trunkline.runtime.inputs import reason
+from trunkline.runtime.outputs import copied
 from trunkline.runtime.skeleton import Skeleton
 from trunkline.runtime.skeletons import Skeletons
 from trunkline.runtime.waiting import Waiting, prepare
@@ -111,6 +112,7 @@ class StreamClient:
         self._device = device
         self._trust = factory_names(trust)
         self._skeletons = Skeletons(open_memory(device).device, self._trust)
+        self._checked = Checked(store.blob_path)  # of the blocks that the store holds
         prepare()
 
     def infer(
@@ -141,7 +143,8 @@ class StreamClient:
             StreamError: the server refuses, cannot be reached for long, or sends what was not
                 promised. No weight was used that was not compared with its digest; blocks that
                 came serve the next try.
-            StoreError: the store cannot be used, or the name is taken by another model.
+            StoreError: the store cannot be used, a block that it holds is not what its digest says,
+                or the name is taken by another model.
             UntrustedFactoryError: the model's factory was not named on this machine.
             ArchitectureError: the model cannot be built, or its tensors do not fit.
             InputError: the forward does not take the batch; or a name that is refused.
@@ -159,12 +162,7 @@ class StreamClient:
     def __enter__(self) -> StreamClient:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -182,7 +180,7 @@ class _Run:
         self._arrivals = Arrivals(lambda: time.perf_counter() - zero_s)
         self._memory: Memory = open_memory(client._device)
         stack.callback(self._memory.close)
-        self._bringer = Bringer(self._memory, client.store)
+        self._bringer = Bringer(self._memory, client.store, client._checked)
         self._begin = stack.enter_context(client.store.receiving())
         self._transfer: Transfer | None = None
         self._receiving = False
@@ -315,9 +313,9 @@ class _Run:
         try:
             if isinstance(batch, Mapping):
                 given = {key: _to(value, device) for key, value in batch.items()}
-                return waiting.run(lambda: skeleton.module(**given))
+                return waiting.run(lambda: copied(skeleton.module(**given), lambda _: False))
             one = _to(batch, device)
-            return waiting.run(lambda: skeleton.module(one))
+            return waiting.run(lambda: copied(skeleton.module(one), lambda _: False))
         except TrunklineError:
             raise
         except Exception as error:  # a forward may raise anything

@@ -83,6 +83,11 @@ class Incoming:
         """Bytes that have not come."""
         return self._expected.size - self.at
 
+    @property
+    def begun(self) -> int:
+        """Bytes of the header, or of the block that is not whole yet."""
+        return len(self._head) + (self._filled if self._content else 0)
+
     def feed(self, piece: bytes) -> None:
         """Take the next bytes.
 

@@ -71,6 +71,7 @@ class Receiver(Thread):
         self._headers: dict[str, Header] = {}
         self._blocks: dict[str, StoredBlock] = {}
         self._read_s = 0.0
+        self._kept = 0  # bytes of blocks that are whole
         self._halt = Event()
         self._lock = Lock()
         self._response: urllib3.BaseHTTPResponse | None = None
@@ -113,8 +114,9 @@ class Receiver(Thread):
                 again = isinstance(error, StreamUnavailableError)
                 if not again and error.status not in _OTHER:
                     raise
-                if self.received >= since + PROGRESS_BYTES or len(self._lacking) < blocks:
-                    tried, since, blocks = 0, self.received, len(self._lacking)
+                here = self._kept + (incoming.begun if incoming is not None else 0)
+                if here >= since + PROGRESS_BYTES or len(self._lacking) < blocks:
+                    tried, since, blocks = 0, max(since, here), len(self._lacking)
                 tried += 1
                 self._wait(tried, error)
                 self.cuts += 1
@@ -190,5 +192,6 @@ class Receiver(Thread):
         block = self._blocks[digest]
         made = self._bringer.from_bytes(block, memoryview(content))
         del self._lacking[digest]
+        self._kept += len(content)
         self._arrivals.deliver(made, block.bytes, arrived_s)
         self._keeper.put(digest, content)

@@ -8,6 +8,7 @@ from threading import Event, Lock, Thread
 import torch
 
 from trunkline.runtime.arrivals import Arrivals
+from trunkline.runtime.checking import Checked
 from trunkline.runtime.device import Memory
 from trunkline.runtime.placement import place
 from trunkline.runtime.resident import ResidentBlock
@@ -20,10 +21,12 @@ class Bringer:
     Args:
         memory: where they go.
         store: where those are that lie on disk.
+        checked: compares those with their digests.
     """
 
-    def __init__(self, memory: Memory, store: Store) -> None:
+    def __init__(self, memory: Memory, store: Store, checked: Checked | None = None) -> None:
         self.memory = memory
+        self._checked = checked or Checked(store.blob_path)
         self._store = store
         self._lock = Lock()  # memory is handed out by one at a time
         self._reading = Lock()
@@ -41,11 +44,12 @@ class Bringer:
         return made
 
     def from_store(self, block: StoredBlock) -> ResidentBlock:
-        """A block that the store holds.
+        """A block that the store holds, compared with its digest.
 
         Raises:
-            NotInStoreError, CorruptBlobError, StoreError: it cannot be read.
+            NotInStoreError, CorruptBlobError, StoreError: it cannot be read, or is another.
         """
+        self._checked.check([(block.digest, block)])
         path = str(self._store.blob_path(block.digest))
         with self._lock, torch.inference_mode(False):
             job = self.memory.job(path, block, self.memory.place(block))
