@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import RLock
+from threading import Event, RLock
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import torch
 from tests.runtime.conftest import normal_output
 from trunkline.errors import MemoryBudgetError
 from trunkline.runtime import Runtime
+from trunkline.runtime.device import HostMemory
 from trunkline.store import Store
 
 pytestmark = pytest.mark.usefixtures("each_memory")
@@ -94,6 +95,34 @@ def test_prefetch_runs_beside_a_forward(store: Store, add: Any) -> None:
         assert torch.equal(answer.result(10), normal_output("waiting", a, x))
         assert runtime.switch("b").bytes_moved == 0
         assert torch.equal(runtime.infer("b", x), normal_output("waiting", b, x))
+
+
+def test_closing_waits_for_a_prefetch(
+    store: Store, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends as if nobody had closed, and what it brought is let go."""
+    add("a", "conv")
+    begun, go = Event(), Event()
+    load = HostMemory.load
+
+    def slow(*args: Any, **more: Any) -> None:
+        begun.set()
+        assert go.wait(10)
+        load(*args, **more)
+
+    monkeypatch.setattr(HostMemory, "load", slow)
+    runtime = Runtime(store)
+    with ThreadPoolExecutor(2) as pool:
+        fetched = pool.submit(runtime.prefetch, "a")
+        assert begun.wait(10)
+        closed = pool.submit(runtime.close)
+        with pytest.raises(TimeoutError):
+            closed.result(0.1)
+        go.set()
+        assert fetched.result(10).bytes_moved == store.model("a").bytes
+        closed.result(10)
+    assert not runtime.resident
+    assert runtime.resident_bytes == 0
 
 
 def test_prefetch_does_not_push_out_what_computes(store: Store, add: Any) -> None:

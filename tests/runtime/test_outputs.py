@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,14 @@ from trunkline.runtime.outputs import copied
 Pair = namedtuple("Pair", "left right")  # what a model may return
 
 
+@dataclass(frozen=True)
+class Both:
+    """So may it return this."""
+
+    left: Any
+    right: Any
+
+
 def test_only_shared_tensors_are_copied_and_containers_keep_their_types() -> None:
     """However deep: the shared tensor is a copy, its neighbours and the original are as before."""
     shared, own = torch.ones(2), torch.zeros(2)
@@ -20,6 +29,7 @@ def test_only_shared_tensors_are_copied_and_containers_keep_their_types() -> Non
         OrderedDict(a=shared, b=own),
         MappingProxyType({"a": shared, "b": own}),
         Pair([shared], own),
+        Both([shared], own),
         ({"x": (shared, own)}, 3, None),
     ):
         result = copied(value, lambda one: one.data_ptr() == shared.data_ptr())
@@ -31,14 +41,16 @@ def test_only_shared_tensors_are_copied_and_containers_keep_their_types() -> Non
 
 def test_what_shares_nothing_is_handed_on_as_it_is() -> None:
     """No container is made anew without a reason."""
-    value = {"a": [torch.ones(1), "text"], "b": Pair(1, 2)}
+    value = {"a": [torch.ones(1), "text"], "b": Pair(1, 2), "c": Both(torch.ones(1), Both)}
     assert copied(value, lambda _: False) is value
 
 
 def _pointers(value: Any) -> set[int]:
     if isinstance(value, torch.Tensor):
         return {value.data_ptr()}
-    if hasattr(value, "values"):
+    if isinstance(value, Both):
+        value = list(vars(value).values())
+    elif hasattr(value, "values"):
         value = value.values()
     elif not isinstance(value, (list, tuple)):
         return set()

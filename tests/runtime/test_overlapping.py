@@ -10,6 +10,7 @@ import torch
 from tests.runtime.conftest import Adder, normal_output
 from trunkline.errors import ArchitectureError, CorruptBlobError
 from trunkline.runtime import Runtime
+from trunkline.runtime.overlapping import Overlapping
 from trunkline.store import Store, StoredBlock
 
 pytestmark = pytest.mark.usefixtures("each_memory")
@@ -128,6 +129,38 @@ def test_a_forward_that_writes_is_refused(store: Store, add: Adder, at_once: boo
             runtime.infer_while_loading("m", torch.ones(1, 3), at_once=at_once)
         assert len(runtime.resident) == 1
         runtime.infer_while_loading("m", -torch.ones(1, 3), at_once=at_once)
+
+
+def test_a_weight_that_is_given_back(store: Store, add: Adder, at_once: bool) -> None:
+    """Taken before its layer's turn, when it was not there yet: a real tensor, and a copy."""
+    state = add("m", "outer")
+    other = add("n", "outer", 1)
+    with Runtime(store) as runtime:
+        given = runtime.infer_while_loading("m", torch.ones(1, 3), at_once=at_once).output
+        runtime.switch("n")
+        assert type(given["weight"]) is torch.Tensor
+        assert torch.equal(given["weight"], state["lin.weight"])
+        assert torch.equal(runtime.tensors("n")["lin.weight"], other["lin.weight"])
+
+
+def test_nobody_evicts_what_was_just_computed_with(
+    store: Store, add: Adder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks stay until the call has ended, whoever asks for their memory between its steps."""
+    add("m", "conv")
+    with Runtime(store) as runtime:
+        digests = {block.digest for block in store.model("m").blocks}
+        ended = Overlapping.end
+        gone = []
+
+        def end(self: Overlapping) -> None:
+            ended(self)
+            gone.append(runtime.evict(digests))
+
+        monkeypatch.setattr(Overlapping, "end", end)
+        runtime.infer_while_loading("m", X, at_once=True)
+        assert gone == [0]
+        assert runtime.evict(digests) == store.model("m").bytes
 
 
 def test_it_is_chosen_by_what_is_gained(

@@ -278,6 +278,24 @@ def test_a_forward_that_writes_into_its_weights(store: Store, add: Any) -> None:
         assert torch.equal(runtime.tensors("a")["calls"], state["calls"])
 
 
+@pytest.mark.parametrize("way", ["buffer", "parameter", "data"])
+@pytest.mark.parametrize("loading", [False, True])
+def test_a_forward_that_replaces_its_weights(
+    store: Store, add: Any, way: str, loading: bool
+) -> None:
+    """It is refused, too; the next forward, and another model with that block, have the store's."""
+    x, kept = torch.ones(1, 3), "calls" if way == "buffer" else "lin.weight"
+    base = add("a", "stateful", way=way)
+    add("b", "stateful", 1, base, lambda key: True, way="")
+    with Runtime(store, memory_bytes=10**6) as runtime:
+        for _ in range(2):
+            with pytest.raises(ArchitectureError, match=rf"'a' writes into its tensor '{kept}'"):
+                runtime.infer_while_loading("a", x, at_once=loading)
+            assert runtime.switch("b").blocks_moved == 1
+            wanted = normal_output("stateful", base, x, way="")
+            assert torch.equal(runtime.infer("b", x), wanted)
+
+
 def test_threads_that_ask_for_different_models(store: Store, add: Any) -> None:
     """With both models resident and one module for them, every thread gets its own answers."""
     x = torch.randn(8, 3, 9, 9)

@@ -426,3 +426,47 @@ class Leaving(nn.Linear):
 def leaving() -> nn.Module:
     """Four numbers."""
     return Leaving(4, 4)
+
+
+class Stateful(nn.Module):
+    """Puts another tensor in the place of one of its own, in a way of three (or in none)."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.lin = nn.Linear(3, 2)
+        self.register_buffer("calls", torch.zeros(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3) -> (n, 2)."""
+        out: Tensor = self.lin(x) + self.calls
+        if self.way == "buffer":
+            self.calls = self.calls + 1
+        elif self.way == "parameter":
+            self.lin.weight = nn.Parameter(self.lin.weight * 2, requires_grad=False)
+        elif self.way == "data":
+            self.lin.weight.data = self.lin.weight.data * 2
+        return out
+
+
+def stateful(way: str = "buffer") -> nn.Module:
+    """See `Stateful`."""
+    return Stateful(way)
+
+
+class Outer(nn.Module):
+    """Takes a weight of a layer before the layer's turn."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.lin = nn.Linear(width, 4)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(n, width) -> (n, 4), and the weight."""
+        weight = self.lin.weight
+        return {"out": self.lin(x), "weight": weight}
+
+
+def outer(width: int = 3) -> nn.Module:
+    """See `Outer`."""
+    return Outer(width)

@@ -15,6 +15,7 @@ from typing import Final
 
 import torch
 
+from trunkline.errors import MemoryBudgetError
 from trunkline.runtime.pages import Pages
 from trunkline.runtime.placement import ALIGNMENT
 
@@ -146,7 +147,12 @@ class Arena:
 
     def _reserve(self, size: int) -> None:
         length = -(-max(size, RESERVE_BYTES) // mmap.PAGESIZE) * mmap.PAGESIZE
-        mapped = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            mapped = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError as error:
+            raise MemoryBudgetError(
+                f"the system gives no {length} bytes of address space: {error.strerror}"
+            ) from None
         tensor = torch.frombuffer(mapped, dtype=torch.uint8)
         self._mappings.append((mapped, memoryview(mapped), tensor))
         self._starts.add(tensor.untyped_storage().data_ptr())

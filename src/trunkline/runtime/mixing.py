@@ -56,7 +56,7 @@ class MixingRuntime(Runtime):
             def forward(*args: Any, **inputs: Any) -> Any:
                 return seats(*args, **inputs, adapter_names=adapters)
 
-            return self._call(forward, known, batch)
+            return self._call(forward, seats, known, batch)
 
     def forget(self, name: str) -> None:
         """Look a model up anew when it is next used."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
 
 from trunkline.runtime.device import Memory
+from trunkline.runtime.waiting import StandIn
 
 
 def applied(module: Callable[..., Any], batch: Tensor | Mapping[str, Any], memory: Memory) -> Any:
@@ -29,9 +31,11 @@ def _there(value: Any, memory: Memory) -> Any:
 def copied(value: Any, shares: Callable[[Tensor], bool]) -> Any:
     """`value` with every tensor that `shares` memory replaced by a copy of its own.
 
-    Looks into lists, tuples and mappings, however deep; returns `value` itself if nothing in it had
-    to be copied.
+    Looks into lists, tuples, mappings and dataclasses, however deep; returns `value` itself if
+    nothing in it had to be copied.
     """
+    if isinstance(value, StandIn):  # taken before its module ran
+        value = value._fetch()
     if isinstance(value, Tensor):
         return value.clone() if shares(value) else value
     if isinstance(value, Mapping):
@@ -50,4 +54,13 @@ def copied(value: Any, shares: Callable[[Tensor], bool]) -> Any:
             return value
         make: Callable[[list[Any]], Any] = getattr(type(value), "_make", type(value))
         return make(items)
+    if is_dataclass(value) and not isinstance(value, type):
+        known = {one.name: getattr(value, one.name) for one in fields(value)}
+        parts = {name: copied(one, shares) for name, one in known.items()}
+        if all(parts[name] is known[name] for name in parts):
+            return value
+        changed: Any = copy.copy(value)
+        for name, one in parts.items():
+            object.__setattr__(changed, name, one)  # it may be frozen
+        return changed
     return value

@@ -121,6 +121,12 @@ class Overlapping:
         return [job.block for job in self._jobs]
 
     @property
+    def replaced(self) -> dict[str, str]:
+        """Blocks of which the forward put another tensor in the place of one, and that one's
+        name."""
+        return self._waiting.replaced
+
+    @property
     def written(self) -> bool:
         """Whether something may have been written into the model's blocks."""
         return self._versions != 0 or any(

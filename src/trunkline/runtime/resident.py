@@ -42,7 +42,9 @@ def owner_of(digest: str) -> str:
 class ResidentBlock:
     """A block in memory. Its tensors are views of one buffer, shared by all who use them."""
 
-    __slots__ = ("_parameters", "block", "buffer", "last_use", "placement", "tensors")
+    __slots__ = (
+        *("_addresses", "_parameters", "block", "buffer", "last_use", "placement", "tensors"),
+    )
 
     def __init__(self, block: StoredBlock, placement: Placement, buffer: Buffer) -> None:
         self.block = block
@@ -58,7 +60,14 @@ class ResidentBlock:
             data, base = typed[spec.dtype]
             start = base + offset // data.itemsize
             self.tensors[spec.name] = data.as_strided(spec.shape, _strides(spec.shape), start)
+        self._addresses = {name: one.data_ptr() for name, one in self.tensors.items()}
         self._parameters: dict[str, torch.nn.Parameter] = {}
+
+    def is_whole(self, name: str, held: torch.Tensor | None, is_parameter: bool) -> bool:
+        """Whether what stands in a slot is the tensor (the parameter) that was put there, in the
+        memory of this block."""
+        put = (self._parameters if is_parameter else self.tensors).get(name)
+        return held is not None and held is put and held.data_ptr() == self._addresses[name]
 
     def parameter(self, name: str) -> torch.nn.Parameter:
         """The tensor as a parameter that takes no gradient; the same object at every call."""

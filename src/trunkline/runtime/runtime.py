@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from threading import RLock
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from trunkline.runtime.known import Known, architecture_of
 from trunkline.runtime.outputs import applied
 from trunkline.runtime.overlapping import Overlapped, Overlapping, after_loading
 from trunkline.runtime.resident import Residents, digest_of, next_uses, own, owner_of
+from trunkline.runtime.skeleton import Holding
 from trunkline.runtime.skeletons import Skeletons
 from trunkline.runtime.switch import Switch
 from trunkline.store import Store, StoredBlock, StoredModel
@@ -140,14 +140,12 @@ class Runtime:
 
         Args:
             name: the model.
-            keep: models (by name) and blocks (by digest) that must stay resident beside it; not
-                with whole-model loading, which keeps nothing.
+            keep: models (by name) and blocks (by digest) that must stay resident beside it.
             next_use: the models that come after it, in order: blocks that are needed latest leave
                 first. Without it, the least recently used leave first.
 
         Raises:
             NotInStoreError, ArchitectureError: as `prepare`.
-            InputError: `keep` with whole-model loading.
             MemoryBudgetError: the model (with what must be kept) is larger than the budget.
             CorruptBlobError, StoreError: a block cannot be read. Nothing of the model is loaded
                 then, and the models whose blocks had to go are not resident any more.
@@ -227,7 +225,8 @@ class Runtime:
     def abandon(self) -> None:
         """Give up on the forward that runs now in another thread, if one does: others run beside
         it from now on. Its blocks stay resident until it ends, if ever; models of its architecture
-        get another skeleton."""
+        get another skeleton. One in `infer_while_loading` also has the link: what is resident can
+        be used, and other loads wait."""
         with self._lock:
             self._turn = RLock()
             for stuck in self._computing:
@@ -280,8 +279,9 @@ class Runtime:
     def infer(self, name: str, batch: _Batch) -> Any:
         """Run a resident model on a batch: one tensor, or keyword arguments.
 
-        Returns whatever its `forward` returns, on the runtime's device. Tensors in it that are
-        views of the weights are copied, so that they outlast the next switch.
+        Returns whatever its `forward` returns, on the runtime's device. Tensors in it (and in its
+        lists, tuples, mappings and dataclasses) that are views of the weights are copied, so that
+        they outlast the next switch.
 
         Raises:
             InputError: the model is not resident.
@@ -289,7 +289,7 @@ class Runtime:
                 them, so the blocks changed are not resident any more.
         """
         with self._turn, self._forward(name) as (module, known):
-            return self._call(module, [known], batch)
+            return self._call(module, known.skeleton, [known], batch)
 
     def infer_while_loading(
         self,
@@ -318,18 +318,20 @@ class Runtime:
                 overlapping = Overlapping(known, there, self._memory, orders)
                 self._computing.append(known)
             try:
-                with torch.inference_mode():
-                    result = overlapping.run(lambda m: applied(m, batch, self._memory))
-            finally:
+                try:
+                    with torch.inference_mode():
+                        result = overlapping.run(lambda m: applied(m, batch, self._memory))
+                finally:
+                    with self._lock:
+                        overlapping.end()
                 with self._lock:
-                    self._computing.remove(known)
-                    overlapping.end()
-            with self._lock:
-                changed = known.skeleton.assign(known.binding, self._residents)
-                self._current = name
-                switch = self._switched(known, overlapping.read, evicted, changed, started)
-            if overlapping.written:
-                self._refuse_writes(known)
+                    changed = known.skeleton.assign(known.binding, self._residents)
+                    self._current = name
+                    switch = self._switched(known, overlapping.read, evicted, changed, started)
+                if overlapping.written or overlapping.replaced:
+                    self._refuse_writes(known, overlapping.replaced)
+            finally:  # till here nobody evicts its blocks
+                self._computing.remove(known)
         return Overlapped(result, switch, overlapping.report)
 
     def synchronize(self) -> None:
@@ -352,19 +354,14 @@ class Runtime:
 
     def close(self) -> None:
         """Let all blocks, threads and pinned memory go."""
-        with self._turn, self._lock:
+        with self._turn, self._link, self._lock:
             self._let_go(self.resident - self._in_use)
             self._memory.close()
 
     def __enter__(self) -> Runtime:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # ---- inside ----
@@ -391,15 +388,18 @@ class Runtime:
                 known.skeleton.assign(known.binding, self._residents)
             return known.skeleton.module
 
-    def _call(self, module: Callable[..., Any], known: Sequence[Known], batch: _Batch) -> Any:
+    def _call(
+        self, module: Callable[..., Any], holds: Holding, known: Sequence[Known], batch: _Batch
+    ) -> Any:
         """What a module that holds the weights of these models makes of a batch."""
         blocks = {digest for one in known for digest in one.blocks}
         before = self._residents.version(blocks)
         with torch.inference_mode():
             result = applied(module, batch, self._memory)
-        if self._residents.version(blocks) != before:
+        replaced = holds.replaced()
+        if replaced or self._residents.version(blocks) != before:
             for one in known:
-                self._refuse_writes(one)
+                self._refuse_writes(one, replaced)
         return result
 
     def _gains(self, name: str) -> bool:
@@ -457,15 +457,16 @@ class Runtime:
             self._current = None
         return self._residents.evict(digests)
 
-    def _refuse_writes(self, known: Known) -> None:
+    def _refuse_writes(self, known: Known, replaced: Mapping[str, str]) -> None:
         """Evict the blocks of a model that its forward changed, and say which tensors they are
         (nothing if it wrote what was there already)."""
         with self._lock:
-            found = {digest: self._residents.changed(digest) for digest in known.blocks}
-            changed = {digest: names for digest, names in found.items() if names}
+            changed = {digest: name for digest, name in replaced.items() if digest in known.blocks}
+            for digest in known.blocks.keys() - changed.keys():
+                changed.update((digest, name) for name in self._residents.changed(digest)[:1])
             self._let_go(changed)
         if changed:
-            first = next(iter(changed.values()))[0]
+            first = next(iter(changed.values()))
             raise ArchitectureError(
                 f"the forward of model {known.model.name!r} writes into its tensor {first!r}, "
                 "which other models may share; let it keep its state in a buffer with "

@@ -68,6 +68,14 @@ class Holding:
                 self.slots[position].release()
                 self._holds[position] = None
 
+    def replaced(self) -> dict[str, str]:
+        """Blocks of which a forward put another tensor in the place of one, and that one's name."""
+        return {
+            held[0].block.digest: held[1]
+            for slot, held in zip(self.slots, self._holds, strict=True)
+            if held is not None and not slot.holds(*held)
+        }
+
     def clear(self) -> None:
         """Take everything out of the slots."""
         self.release(list(self._fed_by))

@@ -46,6 +46,12 @@ class Slot:
         """Point the slot at a resident tensor."""
         self.hold(block.parameter(name) if self.is_parameter else block.tensors[name])
 
+    def holds(self, block: ResidentBlock, name: str) -> bool:
+        """Whether it still holds the resident tensor that was assigned: a forward may put another
+        in its place."""
+        held = self.module._parameters if self.is_parameter else self.module._buffers
+        return block.is_whole(name, held.get(self.key), self.is_parameter)
+
     def release(self) -> None:
         """Point the slot at nothing, so that it keeps no memory of a block."""
         self.hold(self.empty)

@@ -27,6 +27,7 @@ from torch.utils.hooks import RemovableHandle
 from trunkline.runtime.arrivals import Arrivals
 from trunkline.runtime.dtypes import torch_dtype
 from trunkline.runtime.overlap import LayerRun, Overlap
+from trunkline.runtime.resident import ResidentBlock
 from trunkline.runtime.skeleton import Binding
 from trunkline.runtime.slots import Slot
 from trunkline.store import StoredBlock, TensorSpec
@@ -90,6 +91,10 @@ class Waiting:
     Inside the context the module waits as described above. Afterwards its slots hold the tensors
     that have arrived, and nothing where they have not.
 
+    Attributes:
+        replaced: blocks of which the forward put another tensor in the place of one, and that
+            one's name; known when all is filled.
+
     Args:
         module: built without weights.
         slots: its places for tensors.
@@ -111,6 +116,7 @@ class Waiting:
         synchronize: Callable[[], None] = lambda: None,
     ) -> None:
         self.begun_s = self.ended_s = 0.0
+        self.replaced: dict[str, str] = {}
         self._module = module
         self._arrivals = arrivals
         self._blocks = {block.digest: block for block in blocks}
@@ -175,6 +181,11 @@ class Waiting:
             StreamError: as `run`.
         """
         self._arrivals.wait(self._blocks)
+        self.replaced = {
+            digest: name
+            for n, (slot, digest, name) in enumerate(self._feeds)
+            if n not in self._open and not slot.holds(self._arrived(digest), name)
+        }
         self._fill()
 
     @property
@@ -232,9 +243,13 @@ class Waiting:
                 slot.hold(self._tensor(digest, name, slot.is_parameter))
 
     def _tensor(self, digest: str, name: str, is_parameter: bool) -> Tensor:
+        block = self._arrived(digest)
+        return block.parameter(name) if is_parameter else block.tensors[name]
+
+    def _arrived(self, digest: str) -> ResidentBlock:
         found = self._arrivals.get(digest)
         assert found is not None  # it was waited for
-        return found.block.parameter(name) if is_parameter else found.block.tensors[name]
+        return found.block
 
     def _fill(self) -> None:
         """Real tensors for what has arrived, nothing for the rest."""
