@@ -72,6 +72,14 @@ def test_an_import_trusts_its_very_call() -> None:
     assert trusted() == (Call("mine:net"),)
 
 
+@pytest.mark.parametrize("name", ["os:system", "xml.sax:parse", "builtins:eval"])
+def test_the_standard_library_cannot_be_trusted(name: str) -> None:
+    """It builds no modules, so nothing else is named either."""
+    with pytest.raises(InputError, match=f"{name}.* standard library"):
+        trust(["mine:net", name])
+    assert trusted() == ()
+
+
 def test_classes_of_transformers_need_no_trust() -> None:
     """They come from the installed library, whatever a config says."""
     assert not refused(Architecture("huggingface", config={}, class_name="BertModel"))

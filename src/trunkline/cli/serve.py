@@ -44,7 +44,9 @@ def serve(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option(help="Memory for resident blocks, as in 512MiB (default: what is free)."),
+        typer.Option(
+            help="Memory for resident blocks, as in 512MiB (default: half of what is free)."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     profile: Annotated[

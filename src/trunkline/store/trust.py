@@ -16,13 +16,14 @@ import fcntl
 import json
 import os
 import secrets
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from trunkline.errors import StoreError, TrunklineError, UntrustedFactoryError
+from trunkline.errors import InputError, StoreError, TrunklineError, UntrustedFactoryError
 from trunkline.store.architecture import Architecture, check_factory_name
 from trunkline.store.reading import reason
 from trunkline.units import shorten
@@ -111,10 +112,17 @@ def trust(factories: Iterable[str]) -> None:
     """Trust factories with any arguments.
 
     Raises:
-        InputError: a name that is no `package.module:callable`.
+        InputError: a name that is no `package.module:callable`, or one of Python's standard
+            library, which builds no modules.
         StoreError: the list cannot be read or written.
     """
     names = factory_names(factories)
+    for name in sorted(names):
+        if name.partition(":")[0].partition(".")[0] in sys.stdlib_module_names:
+            raise InputError(
+                f"factory {shorten(name)!r} comes from Python's standard library, which builds no "
+                "modules; it stays refused"
+            )
     with _changing() as known:
         known[:] = [call for call in known if call.factory not in names]
         known += [Call(name) for name in sorted(names)]
