@@ -229,8 +229,7 @@ def test_trust_does_not_make_a_builder_of_everything(hostile: Path, tmp_path: Pa
     from trunkline.runtime import Runtime
     from trunkline.store import Store
 
-    trust(["os:system"])
-    with Runtime(Store.open(hostile)) as runtime:
+    with Runtime(Store.open(hostile), trust=["os:system"]) as runtime:
         with pytest.raises(ArchitectureError, match="standard library"):
             runtime.switch("system")
         with pytest.raises(InputError, match=r"package\.module:callable"):
