@@ -115,6 +115,7 @@ def test_tasks_of_ones_own(run: Run, problem: str, tmp_path: Path) -> None:
         (("profile", "--models", "nobody"), "no model 'nobody'"),
         (("profile", "--batches", "0,1"), "--batches"),
         (("profile", "--batches", "x"), "--batches"),
+        (("profile", "--batches", "8"), "--batches 8: at least two sizes"),
         (("profile", "--memory", "lots"), "write a number and a unit"),
         (("profile", "--device", "gpu7"), "gpu7"),
         (("problem", "-p", "gone.json", "--burst", "1", "--deadline-s", "1"), "gone.json"),

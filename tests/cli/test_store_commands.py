@@ -214,7 +214,7 @@ def test_damage_is_told_and_mended_on_the_command_line(run: Run, tmp_path: Path)
     status, out, _ = run("show")
     assert (status, "1 model, 100 B" in out, "left out: m1, m2" in out) == (0, True, True)
     status, out, _ = run("verify")
-    again = " ".join(out.split()).partition("with the same options: ")[2].partition(";")[0]
+    again = " ".join(out.split()).partition("or pull again: ")[2].partition(";")[0]
     assert again == "m2"  # it holds all that is broken
     assert run("import", f"{again}.safetensors")[0] == 0
     assert run("verify")[0] == 0

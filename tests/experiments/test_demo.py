@@ -9,6 +9,7 @@ import torch
 from trunkline.errors import InputError
 from trunkline.experiments import demo, digits
 from trunkline.experiments.burst import draw_burst
+from trunkline.store import Store
 
 
 def test_a_folder_with_anything_else_in_it_is_refused(tmp_path):
@@ -28,14 +29,18 @@ def test_a_folder_with_anything_else_in_it_is_refused(tmp_path):
 
 
 def test_too_little_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
-    """The message names the place, what is needed and what is free."""
+    """The message names the place, what is needed, what is free, and `--quick` where it helps."""
     folder = demo.open_folder(tmp_path / "demo")
+    store = Store.open(folder.store, create=True)
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10e9, 9.5e9, 0.5e9))
-    demo.check_space(folder, 400_000_000)
-    with pytest.raises(InputError, match=r"1\.2 GB to write and only 0\.5 GB") as error:
-        demo.check_space(folder, 1_200_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10e9, 9.4e9, 0.6e9))
+    demo.check_space(folder, store, demo.QUICK)
+    with pytest.raises(InputError, match=r"GB to write and only 0\.6 GB .* --quick") as error:
+        demo.check_space(folder, store, demo.FULL)
     assert str(folder.path) in str(error.value)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10e9, 10e9, 1e6))
+    with pytest.raises(InputError, match=r"another place with --dir$"):
+        demo.check_space(folder, store, demo.QUICK)
 
 
 def test_the_full_demo_stores_twelve_digits_variants_and_thirty_random_ones():

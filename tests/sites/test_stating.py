@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,18 @@ def test_the_whole_way(store: Store, tmp_path: Path) -> None:
     ]
 
 
+def test_a_template_in_yaml_becomes_numbers(store: Store, tmp_path: Path) -> None:
+    """`2.0e13` is a text to YAML, and a number in what is written (JSON, which plans read)."""
+    given, scenario = tmp_path / "t.yaml", tmp_path / "s.json"
+    raw = json.dumps(template("a"))
+    assert '"flop_per_s": ' in raw
+    given.write_text(re.sub(r'"flop_per_s": [0-9.e+]+', '"flop_per_s": 2.0e13', raw))
+    done = trunkline("scenario", given, "--store", store.path, "-o", scenario)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(scenario.read_text())["data_centre"]["flop_per_s"] == 2e13
+    assert trunkline("plan", scenario).returncode == 0
+
+
 def test_sites_that_do_not_answer(store: Store, tmp_path: Path) -> None:
     """A site without a server is told and taken to hold nothing; a data centre without one, or a
     model that it lacks, ends the command in one line."""
@@ -140,7 +153,7 @@ def test_sites_that_do_not_answer(store: Store, tmp_path: Path) -> None:
         done = trunkline("scenario", given, "--sites", path, "--insecure", "--json")
         assert done.returncode == 0, done.stderr
         assert "note: c1 is taken to hold nothing: no answer from 127.0.0.1:1" in done.stderr
-        assert json.loads(done.stdout)["sites"][0]["resident"] == []
+        assert json.loads(done.stdout)["sites"][0].get("resident", []) == []
         given.write_text(json.dumps(template("none")))
         done = trunkline("scenario", given, "--sites", path, "--insecure")
         assert (done.returncode, "/manifests/none: status 404" in done.stderr) == (2, True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any, Final
@@ -125,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a check that does not hold, 2 unusable input, 130
     interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if not sys.warnoptions:  # what libraries tell each other of their next versions
+        warnings.simplefilter("ignore", FutureWarning)
     try:
         _refuse_empty(given)
         app_for(given)(args=given, prog_name="trunkline")

@@ -44,6 +44,8 @@ def run_demo(directory: Path, settings: Settings) -> None:
     out = console()
     folder = steps.open_folder(directory)
     text.welcome(out, folder, settings)
+    store = Store.open(folder.store, create=True)
+    steps.check_space(folder, store, settings)
 
     text.head(out, 1, "Real weights: what does sharing cost in accuracy?")
     with progress_bar("    training", bytes_are_counted=False) as tell:
@@ -51,7 +53,6 @@ def run_demo(directory: Path, settings: Settings) -> None:
     text.accuracy(out, folder, study)
 
     text.head(out, 2, "A library of models that share their bottom layers")
-    store = Store.open(folder.store, create=True)
     with progress_bar("    importing", bytes_are_counted=False) as tell:
         stock = steps.stock(folder, store, study, settings, counted(tell, 3 * settings.per_network))
     text.stocked(out, folder, stock, steps.library(store, stock))

@@ -44,7 +44,7 @@ def welcome(out: Console, folder: Folder, settings: Settings) -> None:
     from trunkline.experiments.demo import FULL
 
     long = settings == FULL
-    takes = "one to two minutes and 1.2 GB of disk" if long else "half a minute and 0.4 GB of disk"
+    takes = "one to two minutes and 1.2 GB of disk" if long else "half a minute and 0.5 GB of disk"
     out.print("[bold]Trunkline: load only the part of a model that is missing.[/bold]")
     wrapped(
         out,

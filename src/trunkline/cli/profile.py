@@ -104,6 +104,10 @@ def _batches(text: str) -> tuple[int, ...]:
         raise InputError(
             f"--batches {shorten(text, 60)!r}: whole numbers from 1 to 4096, as in 1,2,4,8"
         )
+    if len(sizes) < 2:
+        raise InputError(
+            f"--batches {text}: at least two sizes, to tell what a task adds to a batch"
+        )
     return tuple(sizes)
 
 

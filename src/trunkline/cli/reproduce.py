@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar
 import typer
 
 from trunkline.cli.output import console, seconds
+from trunkline.errors import InputError
 from trunkline.units import shorten
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ def reproduce(
 def resumable(directory: Path) -> Iterator[None]:
     """Make the folder; an interrupted run ends with how to go on (status 130)."""
     try:
+        if directory.exists() and not directory.is_dir():
+            raise InputError(f"--dir {directory}: it is not a folder")
         directory.mkdir(parents=True, exist_ok=True)
         yield
     except KeyboardInterrupt:
@@ -181,8 +184,6 @@ N = TypeVar("N", bound=_Named)
 
 def chosen(names: str | None, figures: Iterable[N]) -> list[N]:
     """The figures named, in their order; all if none are (InputError: there is no such figure)."""
-    from trunkline.errors import InputError
-
     known = {figure.name: figure for figure in figures}
     if names is None:
         return list(known.values())

@@ -44,7 +44,11 @@ def scenario(
     """
     from trunkline.documents import read, require_format
     from trunkline.files import write_json
-    from trunkline.pulling.scenario_document import SCENARIO_FORMAT, scenario_from_document
+    from trunkline.pulling.scenario_document import (
+        SCENARIO_FORMAT,
+        scenario_from_document,
+        scenario_to_document,
+    )
     from trunkline.sites import stating
 
     check_outputs({"--output": output}, [template, sites])
@@ -57,7 +61,7 @@ def scenario(
         document = stating.fill(raw, stating.in_registry(places), _held(places, raw))
     filled = read(document)
     filled.source, filled.lax_numbers = raw.source, raw.lax_numbers
-    scenario_from_document(filled)
+    document = scenario_to_document(scenario_from_document(filled))  # YAML's 2.0e13 is a text
     if as_json or output is None:
         print_json(document)
     else:
@@ -96,10 +100,12 @@ def _held(places: SitesMap, template: dict[str, Any]) -> dict[str, set[str]]:
 
 def _print(document: dict[str, Any]) -> None:
     models, blocks = document["models"], document["blocks"]
-    resident = sum(len(site["resident"]) for site in document["sites"])
+    held = [len(site.get("resident", ())) for site in document["sites"]]
+    holding = sum(map(bool, held))
     say(
         console(),
         f"{count(len(models), 'model')} of {count(len(blocks), 'block')}, "
-        f"{size(sum(blocks.values()))}; {count(len(document['sites']), 'site')} hold "
-        f"{count(resident, 'block')}",
+        f"{size(sum(blocks.values()))}; "
+        f"{holding} of {count(len(held), 'site')} "
+        f"{'holds' if holding == 1 else 'hold'} {count(sum(held), 'block')}",
     )

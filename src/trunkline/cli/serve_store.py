@@ -11,6 +11,7 @@ import typer
 from trunkline.cli.options import StoreOption, number, open_store
 from trunkline.cli.output import as_is, console
 from trunkline.cli.serve import read_token, warn
+from trunkline.errors import InputError
 from trunkline.units import count
 
 
@@ -47,6 +48,8 @@ def serve_store(
 ) -> None:
     """Serve a store's models to registry clients, read-only (OCI distribution)."""
     token = read_token(token_file)
+    if folder is not None and store is not None:
+        raise InputError(f"a store is given twice: {folder}, and --store {store}")
     path = open_store(folder or store).path
     from trunkline.server.distribution.names import REPOSITORY
     from trunkline.server.distribution.serve import StoreServer

@@ -80,8 +80,9 @@ def _what_next(report: VerifyReport, quarantine: bool) -> Iterator[str]:
         yield "First move the wrong blobs away: trunkline verify --quarantine"
     if enough := _enough(report):
         yield (
-            f"Import again, from the weights and with the same options: {_named(enough)}; what is "
-            "missing is written anew. Or forget what cannot be brought back: trunkline remove NAME"
+            f"Import again, from the weights and with the same options, or pull again: "
+            f"{_named(enough)}; what is missing is written anew, for all models that have it. Or "
+            "forget what cannot be brought back: trunkline remove NAME"
         )
 
 

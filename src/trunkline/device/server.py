@@ -265,6 +265,8 @@ class StreamServer:
 
     def _refused(self, response: urllib3.BaseHTTPResponse) -> StreamError:
         said = _said(response)
+        if not said and response.status == 404:
+            said = "so no `trunkline serve` answers there"
         message = f"{self.url}: status {response.status}{f', {said}' if said else ''}"
         if response.status in _AGAIN:
             after_s = retry_after(response.headers)

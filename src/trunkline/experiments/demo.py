@@ -117,14 +117,16 @@ def open_folder(path: Path) -> Folder:
     return Folder(path)
 
 
-def check_space(folder: Folder, needed_bytes: int) -> None:
+def check_space(folder: Folder, store: Store, settings: Settings) -> None:
     """Refuse to start without room for what is to be written (InputError)."""
+    drawn = variants.draw_variants(settings.per_network, seed=settings.seed)
+    needed_bytes = stocking.bytes_to_write(store, drawn, settings.seed) + SPARE_BYTES
     free = shutil.disk_usage(folder.path).free
     if free < needed_bytes:
+        less = "" if settings == QUICK else ", or take --quick"
         raise InputError(
             f"{folder.path}: the demo has {needed_bytes / 1e9:.1f} GB to write and only "
-            f"{free / 1e9:.1f} GB are free there: make room, name another place with --dir, "
-            "or take --quick"
+            f"{free / 1e9:.1f} GB are free there: make room, or name another place with --dir{less}"
         )
 
 
@@ -167,11 +169,9 @@ def stock(folder: Folder, store: Store, study: Study, settings: Settings, tell: 
     """Import digits and random variants, as far as they are not there yet.
 
     Raises:
-        InputError: there is not enough room.
         StoreError: writing failed.
     """
     drawn = variants.draw_variants(settings.per_network, seed=settings.seed)
-    check_space(folder, stocking.bytes_to_write(store, drawn, settings.seed) + SPARE_BYTES)
     chosen = [
         v
         for v in study.variants

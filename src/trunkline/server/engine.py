@@ -137,7 +137,7 @@ class LocalEngine:
             raise RefusedError(
                 Reason.DEADLINE,
                 f"model {name!r} could answer in {1e3 * soonest:.0f} ms at the soonest, and "
-                f"{1e3 * (deadline_s - now):.0f} ms are left",
+                f"{max(0.0, 1e3 * (deadline_s - now)):.0f} ms are left",
                 self._state.free_in(now),
             )
         request = Request(served, inputs, shape, waiting, self._cancelled)

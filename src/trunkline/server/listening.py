@@ -122,7 +122,12 @@ def check_tls(settings: ServerSettings) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
             settings.certificate, settings.key, password=_no_password
         )
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
+    except ssl.SSLError:
+        raise InputError(
+            f"--tls-certificate {settings.certificate}, --tls-key {settings.key}: they are no "
+            "certificate and its key in PEM"
+        ) from None
+    except (OSError, ValueError) as error:
         raise InputError(
             f"--tls-certificate {settings.certificate}, --tls-key {settings.key}: {error}"
         ) from None

@@ -145,7 +145,8 @@ def check_tensor_name(name: str, where: str) -> None:
 
 def _load_json(raw: bytes, where: str) -> dict[str, Any]:
     if not raw.startswith(b"{"):
-        raise WeightsFormatError(f"{where}: the header begins with {raw[:8]!r} and not with '{{'")
+        found = f"begins with {raw[:8]!r} and not with '{{'" if raw else "is empty"
+        raise WeightsFormatError(f"{where}: the header {found}; this is no safetensors file")
     try:
         document = _DECODER.decode(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # Unicode and JSON errors are ValueErrors

@@ -88,6 +88,7 @@ def test_bad_input(tmp_path: Path) -> None:
         ([tmp_path / "store", "--host", "300.1.1.1"], "cannot listen there"),
         ([tmp_path / "store", "--token-file", tmp_path / "none"], "cannot be read"),
         ([tmp_path / "store", "--tls-key", "x.pem"], "both, or neither"),
+        ([tmp_path / "store", "--store", tmp_path / "b"], "a store is given twice"),
     ):
         done = trunkline("serve-store", *words)
         assert done.returncode == 2
