@@ -56,7 +56,7 @@ def headers() -> Iterator[tuple[str, bytes, str]]:
     yield "length-beyond-file", safetensors({"a": ONE}, b"1234", length=10_000), "passes the end"
     yield "length-huge", safetensors({"a": ONE}, b"1234", length=2**63), "over the limit"
     yield "length-minus-one", safetensors({"a": ONE}, b"1234", length=2**64 - 1), "over the limit"
-    yield "length-zero", safetensors(b""), "begins with"
+    yield "length-zero", safetensors(b""), "header is empty"
     yield "no-brace", safetensors(b"[]"), "begins with"
     yield "leading-space", safetensors(b" {}"), "begins with"
     yield "byte-order-mark", safetensors("\ufeff{}".encode()), "begins with"

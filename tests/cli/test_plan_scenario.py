@@ -48,6 +48,12 @@ def test_coefficients_leave_nothing_to_write(scenario, tmp_path):
     ]
 
 
+def test_coefficients_take_no_method(scenario):
+    """A method that would not be used is no answer to anything."""
+    done = trunkline("plan", scenario, "--coefficients", "-m", "greedy")
+    assert (done.returncode, "takes no --method" in done.stderr) == (2, True)
+
+
 BAD = {
     "cut off": ({"links": []}, "$.requests[0].home: no path from 'ap' to the data centre"),
     "no storage": ({"sites": [{"id": "c1"}]}, "$.sites[0]: Object missing required field"),

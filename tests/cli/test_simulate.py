@@ -185,3 +185,6 @@ def test_a_recorded_trace_of_our_own(run: Run, tmp_path: Path) -> None:
     assert row["wait_p50_s"] == pytest.approx(0.011)
     _, out, _ = run("t.csv", "--policy", "edf", "--json", "--seconds", "1")
     assert json.loads(out)[0]["received"] == 1
+    (tmp_path / "t.csv").write_text("arrival_s,model,deadline_s\n0,cats,1\n0,dogs,1\n")
+    status, _, err = run("t.csv", "--rate", "5")
+    assert (status, "t.csv come all at once" in err) == (2, True)

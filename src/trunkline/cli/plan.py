@@ -116,6 +116,8 @@ def plan(
     if coefficients:
         if output is not None or picture is not None:
             raise InputError("--coefficients plans nothing that could be written or drawn")
+        if method is not None:
+            raise InputError("--coefficients plans nothing, so it takes no --method")
         print_json(planner_of(asked).to_document(asked))
         return
     told = import_module(f"trunkline.cli.plan_{planner_of(asked).kind}")

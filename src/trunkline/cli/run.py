@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ from trunkline.cli.options import (
 from trunkline.cli.output import (
     check_outputs,
     console,
+    note,
     plain_table,
     print_json,
     say,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     from trunkline.loading import LoadingPlan, LoadingProblem
     from trunkline.runtime.report import RunReport
+
+FAR_OFF: Final = 0.5
+"""A median relative error that no noise explains."""
 
 
 def run(
@@ -205,6 +209,8 @@ def _print(report: RunReport, plan: LoadingPlan) -> None:
             "load + compute of a batch, planned against measured: median relative error "
             f"{report.median_relative_error:.1%}",
         )
+        if report.median_relative_error > FAR_OFF:
+            note("that is far off: profile and run with the same --threads and --copy or without")
 
 
 def _table(report: RunReport) -> Table:

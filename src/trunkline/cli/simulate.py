@@ -295,7 +295,8 @@ def _recorded(
     waits: tuple[float, float],
     seed: int,
 ) -> Iterator[Sequence[Arrival]]:
-    from trunkline.experiments.simulation import units_of_patience
+    from trunkline.errors import InputError
+    from trunkline.experiments.simulation import rate_of, units_of_patience
     from trunkline.experiments.trace_files import Filling, read_trace
     from trunkline.experiments.traces import at_rate
 
@@ -311,6 +312,8 @@ def _recorded(
             f"left out: {count(left_out, 'request')} for functions less popular than the first "
             f"{len(costs.models)}, one for each model"
         )
+    if rates != [None] and not rate_of(found):
+        raise InputError(f"--rate: the requests of {path} come all at once, which is no rate")
     for rate in rates:
         yield found if rate is None else at_rate(found, rate)
 

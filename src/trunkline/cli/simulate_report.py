@@ -99,5 +99,7 @@ def draw(path: Path, outcomes: Sequence[Outcome]) -> None:
         at = sorted(bounds)
         flat = [0.0] * len(at)
         curves.append(Curve("bound", at, [bounds[x] for x in at], flat, "#000000", dashed=True))
-    chart = Chart("answered in time", "requests/s", curves)
+    lowest = min((y for curve in curves for y in curve.y), default=0.0)
+    limits = max(0.0, min(lowest - 5, 90.0)), 102.0  # nothing is above 100 %
+    chart = Chart("answered in time", "requests/s", curves, y_limits=limits)
     draw_curves(path, [[chart]], "goodput [%]")

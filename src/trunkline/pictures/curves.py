@@ -36,6 +36,7 @@ class Chart:
         ticks: where its x axis is marked.
         y_label: the name of its own y axis; empty where all charts have one scale and name.
         logarithmic: whether its own y axis is.
+        y_limits: where its y axis begins and ends; None to fit the curves.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Chart:
     ticks: Sequence[float] = ()
     y_label: str = ""
     logarithmic: bool = False
+    y_limits: tuple[float, float] | None = None
 
 
 def draw_curves(path: str | Path, rows: Sequence[Sequence[Chart]], y_label: str) -> Path:
@@ -102,6 +104,8 @@ def _draw_chart(ax: Axes, chart: Chart) -> dict[str, Any]:
     if chart.logarithmic:
         ax.set_yscale("log")
         ax.tick_params(axis="y", which="minor", labelsize=6)
+    if chart.y_limits is not None:
+        ax.set_ylim(*chart.y_limits)
     ax.tick_params(labelsize=8)
     ax.grid(alpha=0.3)
     return drawn
