@@ -210,7 +210,10 @@ def _print(report: RunReport, plan: LoadingPlan) -> None:
             f"{report.median_relative_error:.1%}",
         )
         if report.median_relative_error > FAR_OFF:
-            note("that is far off: profile and run with the same --threads and --copy or without")
+            note(
+                "that is far off: profile and run with the same --threads, both with --copy or "
+                "neither, while the machine does nothing else"
+            )
 
 
 def _table(report: RunReport) -> Table:
