@@ -35,8 +35,8 @@ registry: ## Debian's docker-registry and skopeo for the tests of push and pull,
 demo: setup ## whole-model against partial loading on this machine, with a table and pictures
 	@$(RUN) -m trunkline demo $(DEMO_ARGS)
 
-# what looks at no clock
-SIDE_BY_SIDE = $(addprefix tests/,loading pulling streaming experiments pictures store sites)
+# what hardly looks at a clock
+SIDE_BY_SIDE = $(addprefix tests/,cli loading pulling streaming experiments pictures store sites)
 
 test: lint ## style and types, then all tests, the examples' and the README's among them
 ifneq ($(PYTEST_ARGS),)

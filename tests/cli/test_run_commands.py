@@ -63,7 +63,7 @@ def test_from_profile_to_answers(run: Run, problem: str, tmp_path: Path) -> None
     are written; the report for machines is one JSON document."""
     files = ("--outputs", "o.safetensors", "--trace", "t.json", "--picture", "x.png")
     status, out, err = run("run", problem, *files)
-    assert (status, err.partition("note: that is far off")[0]) == (0, "")
+    assert (status, err) == (0, "")
     assert "8 of 8 tasks served" in out
     assert "median relative error" in out
     assert load_file(tmp_path / "o.safetensors")["u001"].shape == (10,)

@@ -19,7 +19,6 @@ from trunkline.cli.options import (
 from trunkline.cli.output import (
     check_outputs,
     console,
-    note,
     plain_table,
     print_json,
     say,
@@ -210,9 +209,10 @@ def _print(report: RunReport, plan: LoadingPlan) -> None:
             f"{report.median_relative_error:.1%}",
         )
         if report.median_relative_error > FAR_OFF:
-            note(
+            say(
+                out,
                 "that is far off: profile and run with the same --threads, both with --copy or "
-                "neither, while the machine does nothing else"
+                "neither, while the machine does nothing else",
             )
 
 
