@@ -114,14 +114,17 @@ class Layout:
 
     def blob_path(self, digest: str) -> Path:
         """Where the blob of a digest is, whether it is there or not (StoreError: no digest)."""
-        return self.blobs / check_digest(digest, self.path)[7:]
+        return self.blobs / self._name(digest)
 
     def has(self, digest: str, size: int) -> bool:
         """Whether the blob is there with that length."""
         try:
-            return os.stat(self._before + check_digest(digest, self.path)[7:]).st_size == size
+            return os.stat(self._before + self._name(digest)).st_size == size
         except OSError:
             return False
+
+    def _name(self, digest: str) -> str:
+        return check_digest(digest, self.path).removeprefix("sha256:")
 
     def open_blob(self, digest: str, size: int | None = None) -> FileReader:
         """The blob, open for reading; checked to have `size` bytes if that is given.

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Any, Final, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -95,6 +96,7 @@ class Transport:
         self.authorization = Authorization(host, credentials, self._ask, insecure)
         self._pools: dict[str | None, urllib3.PoolManager] = {}  # by proxy
         self._pools_lock = threading.Lock()
+        self._proxy_for = lru_cache(_proxy_for)  # the environment is looked at once for each host
         self._reached = False
 
     def close(self) -> None:
@@ -246,7 +248,7 @@ class Transport:
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         """Connections to where an address leads, maybe through a proxy."""
-        proxy = _proxy_for(url)
+        proxy = self._proxy_for(*urlsplit(url)[:2])
         with self._pools_lock:
             if proxy not in self._pools:
                 self._pools[proxy] = _connections(proxy, self.patience)
@@ -316,13 +318,13 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for an address, if any; none for this machine."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+def _proxy_for(scheme: str, place: str) -> str | None:
+    """The proxy that the environment names for a host (with its port), if any; none for this
+    machine."""
+    host = urlsplit(f"//{place}").hostname or ""
     local = host == "localhost" or host.startswith("127.") or host == "::1"
-    proxy = getproxies().get(parts.scheme)
-    return proxy if proxy and not local and not proxy_bypass(parts.netloc) else None
+    proxy = getproxies().get(scheme)
+    return proxy if proxy and not local and not proxy_bypass(place) else None
 
 
 def _connections(proxy: str | None, patience: Patience) -> urllib3.PoolManager:
