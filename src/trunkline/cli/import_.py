@@ -111,11 +111,13 @@ def _advice(source: Source) -> Iterator[str]:
         )
         return
     if source.input is None:
-        like = "3,32,32:float32" if source.architecture.kind == "factory" else "128:int64:30522"
+        like, what = "128:int64:30522", "text of 128 tokens, below 30522"
+        if source.architecture.kind == "factory":
+            like, what = "3,32,32:float32", "image"
         yield (
             "it cannot be profiled and run, since nothing says what it takes: import it again with "
             f"--input and --replace; --input {like}, for instance, is the shape and type of one "
-            f"{'image' if like.startswith('3') else 'text of 128 tokens, below 30522'}"
+            f"{what}"
         )
     if problem := remember(source.architecture):
         yield (
